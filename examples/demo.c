@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/*
+ * A small job done in this kernel through <bpf/bpf.h>, step by step, saying at each
+ * step what the kernel answered: a map, a program that counts packets in it, a test
+ * run over three packets, the counts read back, both pinned and reopened, and the
+ * verifier's own words about a program that it refuses.
+ *
+ * An ordinary program: nothing in it knows which library answers. Build it with
+ *
+ *     cc demo.c -o demo $(pkg-config --cflags --libs libbpf)
+ *
+ * Exit status: 0 every step went as expected, 1 one did not, 77 not allowed here.
+ */
+#define _GNU_SOURCE
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { PACKETS, BYTES, COUNTERS };
+enum { PACKET_SIZE = 64, REPEAT = 3 };
+enum { NOT_ALLOWED = 77 };
+
+/* The capabilities that this job takes (bit numbers of linux/capability.h). */
+static const struct {
+	int bit;
+	const char *name, *what_for;
+} needed[] = {
+	{ 39, "CAP_BPF", "to create maps and load programs" },
+	{ 12, "CAP_NET_ADMIN", "to load a program that sees network packets" },
+	{ 21, "CAP_SYS_ADMIN", "to mount the bpf file system for pinning" },
+};
+
+static int has_capability(int bit)
+{
+	unsigned long long effective = 0;
+	char line[256];
+	FILE *status = fopen("/proc/self/status", "r");
+
+	while (status && fgets(line, sizeof(line), status))
+		if (sscanf(line, "CapEff: %llx", &effective) == 1)
+			break;
+	if (status)
+		fclose(status);
+	return effective >> bit & 1 || (bit == 39 && effective >> 21 & 1);
+}
+
+/* Say why the kernel may have refused, in terms of what to change. */
+static void explain(int err)
+{
+	char value[16] = "?";
+	FILE *sysctl = fopen("/proc/sys/kernel/unprivileged_bpf_disabled", "r");
+	int missing = 0;
+
+	if (sysctl) {
+		if (fgets(value, sizeof(value), sysctl))
+			value[strcspn(value, "\n")] = '\0';
+		fclose(sysctl);
+	}
+	if (err != EPERM && err != EACCES)
+		return;
+	for (size_t i = 0; i < COUNT(needed); i++)
+		if (!has_capability(needed[i].bit)) {
+			printf("    missing: %s, %s\n", needed[i].name, needed[i].what_for);
+			missing++;
+		}
+	if (!has_capability(needed[0].bit))
+		printf("    sysctl kernel.unprivileged_bpf_disabled is %s%s\n", value,
+		       strcmp(value, "0") ? ": without CAP_BPF every bpf call is refused"
+					  : ": without CAP_BPF only a few map and program types are allowed");
+	if (!missing)
+		printf("    no capability is missing: a seccomp filter, a security module"
+		       " or the user namespace of a container refused it\n");
+}
+
+/* Report a step. What the kernel must not refuse ends the program when it does. */
+static int step(const char *what, int answer)
+{
+	if (answer >= 0)
+		return printf("%-46s ok, answered %d\n", what, answer), answer;
+
+	int err = errno;
+	printf("%-46s refused: %s (%d)\n", what, strerror(err), answer);
+	explain(err);
+	exit(err == EPERM || err == EACCES ? NOT_ALLOWED : 1);
+}
+
+static void expect(const char *what, unsigned long long got, unsigned long long want)
+{
+	printf("    %s: %llu\n", what, got);
+	if (got != want) {
+		printf("    WRONG, expected %llu\n", want);
+		exit(1);
+	}
+}
+
+/* Everything is pinned in a bpf file system of our own, which only this process sees. */
+static char folder[] = "/tmp/bpf-demo-XXXXXX";
+
+static void remove_folder(void)
+{
+	umount2(folder, MNT_DETACH);
+	rmdir(folder);
+}
+
+static void mount_bpffs(void)
+{
+	if (!mkdtemp(folder)) {
+		perror(folder);
+		exit(1);
+	}
+	atexit(remove_folder);
+	step("private mount namespace", unshare(CLONE_NEWNS));
+	step("nothing mounted here leaves it", mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	step("bpf file system mounted", mount("bpf", folder, "bpf", 0, NULL));
+}
+
+static int load_counter(int map)
+{
+	/*
+	 * counters[PACKETS] += 1; counters[BYTES] += length of the packet;
+	 * return the length of the packet.
+	 */
+	const struct bpf_insn program[] = {
+		/* r6 = the packet's context */
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_1 },
+		/* r0 = &counters[PACKETS], or leave */
+		{ .code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = BPF_REG_10, .off = -4, .imm = PACKETS },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_2, .src_reg = BPF_REG_10 },
+		{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_2, .imm = -4 },
+		{ .code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = BPF_REG_1, .src_reg = BPF_PSEUDO_MAP_FD, .imm = map },
+		{ .code = 0 },
+		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_map_lookup_elem },
+		{ .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = BPF_REG_0, .off = 12, .imm = 0 },
+		/* *r0 += 1, atomically */
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_1, .imm = 1 },
+		{ .code = BPF_STX | BPF_ATOMIC | BPF_DW, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_1, .imm = BPF_ADD },
+		/* r0 = &counters[BYTES], or leave */
+		{ .code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = BPF_REG_10, .off = -4, .imm = BYTES },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_2, .src_reg = BPF_REG_10 },
+		{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_2, .imm = -4 },
+		{ .code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = BPF_REG_1, .src_reg = BPF_PSEUDO_MAP_FD, .imm = map },
+		{ .code = 0 },
+		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_map_lookup_elem },
+		{ .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = BPF_REG_0, .off = 3, .imm = 0 },
+		/* *r0 += the packet's length, atomically; return the length */
+		{ .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_6,
+		  .off = offsetof(struct __sk_buff, len) },
+		{ .code = BPF_STX | BPF_ATOMIC | BPF_DW, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_1, .imm = BPF_ADD },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	char log[4096] = "";
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .log_buf = log, .log_size = sizeof(log));
+	int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "demo_counter", "GPL", program, COUNT(program), &opts);
+
+	if (fd < 0 && log[0]) {
+		int err = errno;
+		printf("%s", log);
+		errno = err;
+	}
+	return fd;
+}
+
+static void read_counters(int map)
+{
+	__u64 values[COUNTERS];
+	__u32 keys[COUNTERS], count = COUNTERS, next;
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+
+	/* The batch ends where the map ends, which the kernel reports as ENOENT. */
+	int err = bpf_map_lookup_batch(map, NULL, &next, keys, values, &count, &opts);
+
+	step("counters read back in one batch", err == -ENOENT ? 0 : err);
+	expect("entries", count, COUNTERS);
+	expect("packets", values[PACKETS], REPEAT);
+	expect("bytes", values[BYTES], REPEAT * PACKET_SIZE);
+}
+
+static void refuse_bad_program(void)
+{
+	/* Returns what it never set: r0. */
+	const struct bpf_insn program[] = { { .code = BPF_JMP | BPF_EXIT } };
+	char log[4096] = "";
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .log_buf = log, .log_size = sizeof(log));
+	int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "demo_bad", "GPL", program, COUNT(program), &opts);
+
+	if (fd >= 0) {
+		printf("the bad program was accepted: WRONG\n");
+		exit(1);
+	}
+	printf("%-46s refused, as it must be: %s (%d)\n", "bad program loaded", strerror(errno), fd);
+	if (!log[0]) {
+		printf("    WRONG, the verifier said nothing\n");
+		exit(1);
+	}
+	for (char *line = strtok(log, "\n"); line; line = strtok(NULL, "\n"))
+		printf("    verifier: %s\n", line);
+}
+
+int main(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+
+	int map = step("map of two counters created",
+		       bpf_map_create(BPF_MAP_TYPE_ARRAY, "demo_counters", sizeof(__u32), sizeof(__u64), COUNTERS, NULL));
+	__u32 key = PACKETS;
+	__u64 value = 0;
+
+	step("counter set to zero", bpf_map_update_elem(map, &key, &value, BPF_ANY));
+
+	int prog = step("program loaded with that map", load_counter(map));
+	struct bpf_prog_info info = { 0 };
+	__u32 info_len = sizeof(info);
+
+	step("program described by the kernel", bpf_obj_get_info_by_fd(prog, &info, &info_len));
+	printf("    name: %s\n    id %u\n", info.name, info.id);
+	expect("maps it uses", info.nr_map_ids, 1);
+
+	unsigned char packet[PACKET_SIZE] = { 0 };
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = packet, .data_size_in = sizeof(packet), .repeat = REPEAT);
+
+	step("program run over three packets", bpf_prog_test_run_opts(prog, &run));
+	expect("it returned", run.retval, PACKET_SIZE);
+	printf("    one run took %u ns\n", run.duration);
+	read_counters(map);
+
+	mount_bpffs();
+
+	char path[sizeof(folder) + 16];
+
+	snprintf(path, sizeof(path), "%s/counters", folder);
+	step("map pinned", bpf_obj_pin(map, path));
+	close(map);
+	LIBBPF_OPTS(bpf_obj_get_opts, read_only, .file_flags = BPF_F_RDONLY);
+	map = step("map reopened from its pin, read-only", bpf_obj_get_opts(path, &read_only));
+	read_counters(map);
+	if (bpf_map_update_elem(map, &key, &value, BPF_ANY) != -EPERM) {
+		printf("writing through it was allowed: WRONG\n");
+		exit(1);
+	}
+	printf("%-46s refused, as it must be: %s (%d)\n", "counter written through it", strerror(errno), -errno);
+	step("pin removed", unlink(path));
+	if (bpf_obj_get(path) != -ENOENT) {
+		printf("the pin is still there: WRONG\n");
+		exit(1);
+	}
+	printf("%-46s refused, as it must be: %s (%d)\n", "pin opened once more", strerror(errno), -errno);
+
+	refuse_bad_program();
+	close(map);
+	close(prog);
+	printf("every step went as expected\n");
+	return 0;
+}
