@@ -38,46 +38,64 @@ static const struct {
 	{ 21, "CAP_SYS_ADMIN", "to mount the bpf file system for pinning" },
 };
 
-static int has_capability(int bit)
+/* A number from this process's own status, or -1. */
+static unsigned long long status_field(const char *name, const char *format)
 {
-	unsigned long long effective = 0;
+	unsigned long long value = -1ULL;
 	char line[256];
 	FILE *status = fopen("/proc/self/status", "r");
 
 	while (status && fgets(line, sizeof(line), status))
-		if (sscanf(line, "CapEff: %llx", &effective) == 1)
-			break;
+		if (!strncmp(line, name, strlen(name)))
+			sscanf(line + strlen(name), format, &value);
 	if (status)
 		fclose(status);
+	return value;
+}
+
+static int has_capability(int bit)
+{
+	unsigned long long effective = status_field("CapEff:", "%llx");
+
 	return effective >> bit & 1 || (bit == 39 && effective >> 21 & 1);
 }
 
-/* Say why the kernel may have refused, in terms of what to change. */
-static void explain(int err)
+/* The first line of a file, without its end. */
+static const char *first_line(const char *path)
 {
-	char value[16] = "?";
-	FILE *sysctl = fopen("/proc/sys/kernel/unprivileged_bpf_disabled", "r");
-	int missing = 0;
+	static char line[256];
+	FILE *file = fopen(path, "r");
 
-	if (sysctl) {
-		if (fgets(value, sizeof(value), sysctl))
-			value[strcspn(value, "\n")] = '\0';
-		fclose(sysctl);
-	}
-	if (err != EPERM && err != EACCES)
-		return;
+	if (!file || !fgets(line, sizeof(line), file))
+		strcpy(line, "?");
+	if (file)
+		fclose(file);
+	line[strcspn(line, "\n")] = '\0';
+	return line;
+}
+
+/* Say what keeps this process from using bpf; 0 if nothing is known to. */
+static int explain_missing_privileges(void)
+{
+	unsigned long long inside, outside, length;
+	int reasons = 0;
+
 	for (size_t i = 0; i < COUNT(needed); i++)
-		if (!has_capability(needed[i].bit)) {
-			printf("    missing: %s, %s\n", needed[i].name, needed[i].what_for);
-			missing++;
-		}
-	if (!has_capability(needed[0].bit))
-		printf("    sysctl kernel.unprivileged_bpf_disabled is %s%s\n", value,
-		       strcmp(value, "0") ? ": without CAP_BPF every bpf call is refused"
-					  : ": without CAP_BPF only a few map and program types are allowed");
-	if (!missing)
-		printf("    no capability is missing: a seccomp filter, a security module"
-		       " or the user namespace of a container refused it\n");
+		if (!has_capability(needed[i].bit))
+			reasons += !!printf("    missing: %s, %s\n", needed[i].name, needed[i].what_for);
+	if (!has_capability(needed[0].bit)) {
+		const char *value = first_line("/proc/sys/kernel/unprivileged_bpf_disabled");
+
+		printf("    sysctl kernel.unprivileged_bpf_disabled is %s: without CAP_BPF %s\n", value,
+		       strcmp(value, "0") ? "every bpf call is refused"
+					  : "only a few map and program types are allowed");
+	}
+	if (sscanf(first_line("/proc/self/uid_map"), "%llu %llu %llu", &inside, &outside, &length) == 3 &&
+	    (outside != 0 || length < 0xffffffff))
+		reasons += !!printf("    missing: the initial user namespace; capabilities of another one do not count for bpf\n");
+	if (status_field("Seccomp:", "%llu") == 2)
+		reasons += !!printf("    missing: freedom from the seccomp filter that this process runs under\n");
+	return reasons;
 }
 
 /* Report a step. What the kernel must not refuse ends the program when it does. */
@@ -87,9 +105,9 @@ static int step(const char *what, int answer)
 		return printf("%-46s ok, answered %d\n", what, answer), answer;
 
 	int err = errno;
+
 	printf("%-46s refused: %s (%d)\n", what, strerror(err), answer);
-	explain(err);
-	exit(err == EPERM || err == EACCES ? NOT_ALLOWED : 1);
+	exit(err == EPERM && explain_missing_privileges() ? NOT_ALLOWED : 1);
 }
 
 static void expect(const char *what, unsigned long long got, unsigned long long want)

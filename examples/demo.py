@@ -119,30 +119,37 @@ NEEDED = [
 ]
 
 
-def has_capability(bit):
+def first_line(path):
+    try:
+        with open(path) as file:
+            return file.readline().strip()
+    except OSError:
+        return "?"
+
+
+def status_field(name, base=10):
+    """A number from this process's own status."""
     with open("/proc/self/status") as status:
-        effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
+        return next((int(line.split()[1], base) for line in status if line.startswith(name)), 0)
+
+
+def has_capability(bit):
+    effective = status_field("CapEff:", 16)
     return bool(effective >> bit & 1 or (bit == 39 and effective >> 21 & 1))
 
 
-def explain(err):
-    """Say why the kernel may have refused, in terms of what to change."""
-    if err not in (errno.EPERM, errno.EACCES):
-        return
-    missing = [f"    missing: {name}, {what_for}" for bit, name, what_for in NEEDED if not has_capability(bit)]
-    try:
-        with open("/proc/sys/kernel/unprivileged_bpf_disabled") as sysctl:
-            value = sysctl.read().strip()
-    except OSError:
-        value = "?"
-    meaning = "only a few map and program types are allowed" if value == "0" else "every bpf call is refused"
-    for line in missing:
-        print(line)
+def missing_privileges():
+    """What keeps this process from using bpf, line by line; empty if nothing is known to."""
+    missing = [f"missing: {name}, {what_for}" for bit, name, what_for in NEEDED if not has_capability(bit)]
     if not has_capability(NEEDED[0][0]):
-        print(f"    sysctl kernel.unprivileged_bpf_disabled is {value}: without CAP_BPF {meaning}")
-    if not missing:
-        print("    no capability is missing: a seccomp filter, a security module"
-              " or the user namespace of a container refused it")  # fmt: skip
+        value = first_line("/proc/sys/kernel/unprivileged_bpf_disabled")
+        meaning = "only a few map and program types are allowed" if value == "0" else "every bpf call is refused"
+        missing.append(f"sysctl kernel.unprivileged_bpf_disabled is {value}: without CAP_BPF {meaning}")
+    if first_line("/proc/self/uid_map").split() != ["0", "0", "4294967295"]:
+        missing.append("missing: the initial user namespace; capabilities of another one do not count for bpf")
+    if status_field("Seccomp:") == 2:
+        missing.append("missing: freedom from the seccomp filter that this process runs under")
+    return missing
 
 
 def step(what, answer):
@@ -152,8 +159,10 @@ def step(what, answer):
         return answer
     err = ctypes.get_errno()
     print(f"{what:<46} refused: {os.strerror(err)} ({answer})")
-    explain(err)
-    sys.exit(NOT_ALLOWED if err in (errno.EPERM, errno.EACCES) else 1)
+    missing = missing_privileges() if err == errno.EPERM else []
+    for line in missing:
+        print(f"    {line}")
+    sys.exit(NOT_ALLOWED if missing else 1)
 
 
 def wrong(why):
