@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Every function of the library, when a test calls it, is noted under its
+ * name, so that what a test claims to cover is what it called. (A macro is not
+ * expanded again inside itself, so the call in it is the function.)
+ * Made by: tests-c/make-noted libsysbpf.symbols >tests-c/noted.h
+ */
+#ifndef NOTED_H
+#define NOTED_H
+
+#ifndef CALLS_ARE_NOT_NOTED
+#define NOTED(function, ...) (note_call(#function), (function)(__VA_ARGS__))
+
+#define bpf_btf_get_fd_by_id(...) NOTED(bpf_btf_get_fd_by_id, __VA_ARGS__)
+#define bpf_btf_get_fd_by_id_opts(...) NOTED(bpf_btf_get_fd_by_id_opts, __VA_ARGS__)
+#define bpf_btf_get_info_by_fd(...) NOTED(bpf_btf_get_info_by_fd, __VA_ARGS__)
+#define bpf_btf_get_next_id(...) NOTED(bpf_btf_get_next_id, __VA_ARGS__)
+#define bpf_btf_load(...) NOTED(bpf_btf_load, __VA_ARGS__)
+#define bpf_enable_stats(...) NOTED(bpf_enable_stats, __VA_ARGS__)
+#define bpf_iter_create(...) NOTED(bpf_iter_create, __VA_ARGS__)
+#define bpf_link_create(...) NOTED(bpf_link_create, __VA_ARGS__)
+#define bpf_link_detach(...) NOTED(bpf_link_detach, __VA_ARGS__)
+#define bpf_link_get_fd_by_id(...) NOTED(bpf_link_get_fd_by_id, __VA_ARGS__)
+#define bpf_link_get_fd_by_id_opts(...) NOTED(bpf_link_get_fd_by_id_opts, __VA_ARGS__)
+#define bpf_link_get_info_by_fd(...) NOTED(bpf_link_get_info_by_fd, __VA_ARGS__)
+#define bpf_link_get_next_id(...) NOTED(bpf_link_get_next_id, __VA_ARGS__)
+#define bpf_link_update(...) NOTED(bpf_link_update, __VA_ARGS__)
+#define bpf_map_create(...) NOTED(bpf_map_create, __VA_ARGS__)
+#define bpf_map_delete_batch(...) NOTED(bpf_map_delete_batch, __VA_ARGS__)
+#define bpf_map_delete_elem(...) NOTED(bpf_map_delete_elem, __VA_ARGS__)
+#define bpf_map_delete_elem_flags(...) NOTED(bpf_map_delete_elem_flags, __VA_ARGS__)
+#define bpf_map_freeze(...) NOTED(bpf_map_freeze, __VA_ARGS__)
+#define bpf_map_get_fd_by_id(...) NOTED(bpf_map_get_fd_by_id, __VA_ARGS__)
+#define bpf_map_get_fd_by_id_opts(...) NOTED(bpf_map_get_fd_by_id_opts, __VA_ARGS__)
+#define bpf_map_get_info_by_fd(...) NOTED(bpf_map_get_info_by_fd, __VA_ARGS__)
+#define bpf_map_get_next_id(...) NOTED(bpf_map_get_next_id, __VA_ARGS__)
+#define bpf_map_get_next_key(...) NOTED(bpf_map_get_next_key, __VA_ARGS__)
+#define bpf_map_lookup_and_delete_batch(...) NOTED(bpf_map_lookup_and_delete_batch, __VA_ARGS__)
+#define bpf_map_lookup_and_delete_elem(...) NOTED(bpf_map_lookup_and_delete_elem, __VA_ARGS__)
+#define bpf_map_lookup_and_delete_elem_flags(...) NOTED(bpf_map_lookup_and_delete_elem_flags, __VA_ARGS__)
+#define bpf_map_lookup_batch(...) NOTED(bpf_map_lookup_batch, __VA_ARGS__)
+#define bpf_map_lookup_elem(...) NOTED(bpf_map_lookup_elem, __VA_ARGS__)
+#define bpf_map_lookup_elem_flags(...) NOTED(bpf_map_lookup_elem_flags, __VA_ARGS__)
+#define bpf_map_update_batch(...) NOTED(bpf_map_update_batch, __VA_ARGS__)
+#define bpf_map_update_elem(...) NOTED(bpf_map_update_elem, __VA_ARGS__)
+#define bpf_obj_get(...) NOTED(bpf_obj_get, __VA_ARGS__)
+#define bpf_obj_get_info_by_fd(...) NOTED(bpf_obj_get_info_by_fd, __VA_ARGS__)
+#define bpf_obj_get_opts(...) NOTED(bpf_obj_get_opts, __VA_ARGS__)
+#define bpf_obj_pin(...) NOTED(bpf_obj_pin, __VA_ARGS__)
+#define bpf_obj_pin_opts(...) NOTED(bpf_obj_pin_opts, __VA_ARGS__)
+#define bpf_prog_assoc_struct_ops(...) NOTED(bpf_prog_assoc_struct_ops, __VA_ARGS__)
+#define bpf_prog_attach(...) NOTED(bpf_prog_attach, __VA_ARGS__)
+#define bpf_prog_attach_opts(...) NOTED(bpf_prog_attach_opts, __VA_ARGS__)
+#define bpf_prog_bind_map(...) NOTED(bpf_prog_bind_map, __VA_ARGS__)
+#define bpf_prog_detach(...) NOTED(bpf_prog_detach, __VA_ARGS__)
+#define bpf_prog_detach2(...) NOTED(bpf_prog_detach2, __VA_ARGS__)
+#define bpf_prog_detach_opts(...) NOTED(bpf_prog_detach_opts, __VA_ARGS__)
+#define bpf_prog_get_fd_by_id(...) NOTED(bpf_prog_get_fd_by_id, __VA_ARGS__)
+#define bpf_prog_get_fd_by_id_opts(...) NOTED(bpf_prog_get_fd_by_id_opts, __VA_ARGS__)
+#define bpf_prog_get_info_by_fd(...) NOTED(bpf_prog_get_info_by_fd, __VA_ARGS__)
+#define bpf_prog_get_next_id(...) NOTED(bpf_prog_get_next_id, __VA_ARGS__)
+#define bpf_prog_load(...) NOTED(bpf_prog_load, __VA_ARGS__)
+#define bpf_prog_query(...) NOTED(bpf_prog_query, __VA_ARGS__)
+#define bpf_prog_query_opts(...) NOTED(bpf_prog_query_opts, __VA_ARGS__)
+#define bpf_prog_stream_read(...) NOTED(bpf_prog_stream_read, __VA_ARGS__)
+#define bpf_prog_test_run_opts(...) NOTED(bpf_prog_test_run_opts, __VA_ARGS__)
+#define bpf_raw_tracepoint_open(...) NOTED(bpf_raw_tracepoint_open, __VA_ARGS__)
+#define bpf_raw_tracepoint_open_opts(...) NOTED(bpf_raw_tracepoint_open_opts, __VA_ARGS__)
+#define bpf_task_fd_query(...) NOTED(bpf_task_fd_query, __VA_ARGS__)
+#define bpf_token_create(...) NOTED(bpf_token_create, __VA_ARGS__)
+#define libbpf_get_error(...) NOTED(libbpf_get_error, __VA_ARGS__)
+#define libbpf_set_memlock_rlim(...) NOTED(libbpf_set_memlock_rlim, __VA_ARGS__)
+#define libbpf_set_strict_mode(...) NOTED(libbpf_set_strict_mode, __VA_ARGS__)
+#endif
+
+#endif
