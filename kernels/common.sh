@@ -1,0 +1,122 @@
+# Shared by kernels/check and kernels/arches: what is known of each architecture, and how
+# the C tests are built for it so that they need nothing but a kernel.
+
+kernels=$(cd "$(dirname "$0")" && pwd)
+top=$(dirname "$kernels")
+cache=${SYSBPF_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sysbpf}
+# Everything built goes here; nothing is built in the source folders.
+build=$top/target/kernels
+
+fail() { echo "$script: $*" >&2; exit 1; }
+
+# Sets what belongs to an architecture: the Rust target, the C compiler and the package it comes in, Debian's name
+# for it, how its programs run here, and, where there is one to boot, the machine.
+architecture() {
+    arch=$1
+    tools='' libc='' run='' machine='' console=''
+    case $arch in
+    x86_64)
+        target=x86_64-unknown-linux-gnu cc=gcc debian=amd64 packages=gcc
+        machine='qemu-system-x86_64 -accel tcg -cpu max' console=ttyS0 emulator=qemu-system-x86 ;;
+    x86_64-musl)
+        target=x86_64-unknown-linux-musl cc=musl-gcc debian=musl-linux-amd64 packages=musl-tools ;;
+    i686)
+        target=i686-unknown-linux-gnu tools=i686-linux-gnu- debian=i386 ;;
+    aarch64)
+        target=aarch64-unknown-linux-gnu tools=aarch64-linux-gnu- debian=arm64 run=qemu-aarch64-static
+        machine='qemu-system-aarch64 -M virt -cpu max,pauth-impdef=on' console=ttyAMA0 emulator=qemu-system-arm ;;
+    armv7)
+        target=armv7-unknown-linux-gnueabihf tools=arm-linux-gnueabihf- debian=armhf run=qemu-arm-static ;;
+    riscv64)
+        target=riscv64gc-unknown-linux-gnu tools=riscv64-linux-gnu- debian=riscv64 run=qemu-riscv64-static ;;
+    s390x)
+        target=s390x-unknown-linux-gnu tools=s390x-linux-gnu- debian=s390x run=qemu-s390x-static
+        machine='qemu-system-s390x -M s390-ccw-virtio -cpu max' console=ttysclp0 emulator=qemu-system-misc ;;
+    ppc64le)
+        target=powerpc64le-unknown-linux-gnu tools=powerpc64le-linux-gnu- debian=ppc64el run=qemu-ppc64le-static ;;
+    *) fail "unknown architecture $arch" ;;
+    esac
+    [ -z "$tools" ] || cc=${tools}gcc packages="gcc-${tools%-} libc6-dev-$debian-cross"
+}
+
+# A Debian package of any suite and architecture, unpacked; its folder.
+package() { "$top/scripts/debian-get" "$@" || fail "no $3 of $1 ($2)"; }
+
+# Runs a build step with its output kept, and shown only if it fails.
+quietly() {
+    log=$build/$arch/$1.log
+    shift
+    "$@" >"$log" 2>&1 && return
+    tail -n 25 "$log" >&2
+    return 1
+}
+
+# cmocka as a static library: Debian has only the shared one. It is one C file.
+build_cmocka() {
+    cmocka=$build/$arch/cmocka
+    [ ! -e "$cmocka/libcmocka.a" ] || return 0
+    source=$(package bookworm source cmocka) || exit 1
+    mkdir -p "$cmocka"
+    $cc -O2 -DHAVE_SIGNAL_H -DHAVE_INTTYPES_H -DHAVE_STRINGS_H -DHAVE_STRSIGNAL -DHAVE_SIGLONGJMP \
+        -DHAVE_STRUCT_TIMESPEC -DHAVE_CLOCK_REALTIME -DHAVE_CLOCK_GETTIME -DHAVE_GCC_THREAD_LOCAL_STORAGE \
+        -DHAVE_SNPRINTF -DHAVE_VSNPRINTF -I"$source/include" -c "$source/src/cmocka.c" -o "$cmocka/cmocka.o"
+    cp "$source/include/cmocka.h" "$cmocka/"
+    rm -f "$cmocka/libcmocka.a"
+    "${tools}ar" rcs "$cmocka/libcmocka.a" "$cmocka/cmocka.o"
+}
+
+# Finds what builds for the architecture: rustup's toolchain has the host's standard library alone; Debian's
+# rust-web builds core for any target from source. False, and $lacking says why, if it is not there.
+toolchain() {
+    lacking='' cargo=cargo rust_flags=''
+    if [ "$arch" != x86_64 ]; then
+        cargo='env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo'
+        rust_flags='-Zbuild-std=core,compiler_builtins'
+        [ -x /usr/bin/cargo ] && [ -d /usr/lib/rustlib/src/rust/library ] ||
+            lacking="no Rust for $target: apt-get install rustc-web cargo-web rust-web-src"
+    fi
+    command -v "$cc" >/dev/null || lacking="no $cc: apt-get install $packages"
+    [ -z "$lacking" ]
+}
+
+# The library, installed into $build/$arch/stage.
+build_library() {
+    stage=${STANDIN:-$build/$arch/stage}
+    :
+}
+
+# The attribute records' layout, as a static library.
+build_layout() {
+    layout=$build/$arch/cargo/$target/release/libsysbpf_layout.a
+    quietly layout $cargo build --release --manifest-path "$top/Cargo.toml" -p sysbpf-layout --target "$target" \
+        --target-dir "$build/$arch/cargo" $rust_flags
+}
+
+# The C tests, linked statically: $build/$arch/tests.
+build_tests() {
+    mkdir -p "$build/$arch"
+    build_cmocka && build_library && build_layout || return 1
+    set -- "CC=$cc" "CFLAGS=-O2" LDFLAGS=-static "CMOCKA_CFLAGS=-I$cmocka" "CMOCKA_LIBS=$cmocka/libcmocka.a" \
+        "SYSBPF_CFLAGS=-I$stage/include/sysbpf" "SYSBPF_LIBS=$stage/lib/libsysbpf.a"
+    quietly tests-c make -C "$top/tests-c" programs "OUT=$build/$arch/tests-c" "$@" &&
+        quietly kernel-tests make -C "$kernels/tests" programs "OUT=$build/$arch/kernel-tests" "LAYOUT=$layout" "$@" ||
+        return 1
+    rm -rf "$build/$arch/tests"
+    mkdir "$build/$arch/tests"
+    for program in "$build/$arch/tests-c"/* "$build/$arch/kernel-tests"/*; do
+        case $program in *.o) ;; *) cp "$program" "$build/$arch/tests/" ;; esac
+    done
+}
+
+# A busybox, init and the tests as an initramfs: $build/$arch/initramfs. $host_busybox packs it.
+build_initramfs() {
+    root=$(mktemp -d "$build/$arch/root.XXXXXX")
+    mkdir -p "$root/bin" "$root/proc" "$root/sys" "$root/dev" "$root/tmp" "$root/tests"
+    cp "$1" "$root/bin/busybox"
+    cp "$kernels/init" "$kernels/run-tests" "$root/"
+    chmod +x "$root/init"
+    cp "$build/$arch/tests"/* "$root/tests/"
+    "${tools}strip" "$root/tests"/*
+    (cd "$root" && find . | "$host_busybox" cpio -o -H newc 2>/dev/null | gzip -1) >"$build/$arch/initramfs"
+    rm -rf "$root"
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Every attribute record of the library against the judge: the running kernel's
+ * own description of union bpf_attr, in its BTF.
+ *
+ * The records come as a table (sysbpf_layout, compiled from the library's
+ * source for this architecture). Each member must lie at the offset and have
+ * the size that the kernel's member of that name has. A kernel that is older
+ * than the record knows a prefix of it; a newer one may know more behind its
+ * end, but nothing inside that the record lacks.
+ */
+#include "support.h"
+
+struct layout_member {
+	const char *name; /* the kernel's; "" for a pad */
+	uint32_t offset, size;
+};
+struct layout_record {
+	const char *name, *of, *at;
+	const struct layout_member *members;
+	uint32_t count, size;
+};
+extern const struct layout_record sysbpf_layout[];
+extern const uint32_t sysbpf_layout_count;
+
+/* ---- the kernel's BTF ---- */
+
+static char *btf_data;
+static const char *btf_strings;
+static uint32_t btf_string_bytes;
+static const struct btf_type **btf_types;
+static uint32_t btf_type_count;
+
+static const char *btf_name(uint32_t offset)
+{
+	assert_in_range(offset, 0, btf_string_bytes - 1);
+	return btf_strings + offset;
+}
+
+static const struct btf_type *btf_type(uint32_t id)
+{
+	assert_in_range(id, 1, btf_type_count - 1);
+	return btf_types[id];
+}
+
+/* The bytes that follow a type's header. */
+static size_t btf_tail(const struct btf_type *type)
+{
+	uint32_t count = BTF_INFO_VLEN(type->info);
+
+	switch (BTF_INFO_KIND(type->info)) {
+	case BTF_KIND_INT: return 4;
+	case BTF_KIND_ARRAY: return sizeof(struct btf_array);
+	case BTF_KIND_STRUCT:
+	case BTF_KIND_UNION: return count * sizeof(struct btf_member);
+	case BTF_KIND_ENUM: return count * sizeof(struct btf_enum);
+	case BTF_KIND_FUNC_PROTO: return count * sizeof(struct btf_param);
+	case BTF_KIND_VAR: return sizeof(struct btf_var);
+	case BTF_KIND_DATASEC: return count * sizeof(struct btf_var_secinfo);
+	case 17: /* BTF_KIND_DECL_TAG */ return 4;
+	case 19: /* BTF_KIND_ENUM64 */ return count * 12;
+	case BTF_KIND_PTR: case BTF_KIND_FWD: case BTF_KIND_TYPEDEF: case BTF_KIND_VOLATILE: case BTF_KIND_CONST:
+	case BTF_KIND_RESTRICT: case BTF_KIND_FUNC: case BTF_KIND_FLOAT: case 18: /* BTF_KIND_TYPE_TAG */ return 0;
+	}
+	fail_msg("the kernel's BTF has a kind that this test does not know: %u", (unsigned int)BTF_INFO_KIND(type->info));
+	return 0;
+}
+
+static void btf_read(const char *path)
+{
+	size_t size = 0, room = 64 << 20;
+	ssize_t got;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	btf_data = malloc(room);
+	assert_non_null(btf_data);
+	while ((got = read(fd, btf_data + size, room - size)) > 0)
+		size += got;
+	close(fd);
+
+	const struct btf_header *header = (void *)btf_data;
+	assert_in_range(size, sizeof(*header), room - 1);
+	assert_int_equal(header->magic, BTF_MAGIC);
+	btf_strings = btf_data + header->hdr_len + header->str_off;
+	btf_string_bytes = header->str_len;
+
+	const char *at = btf_data + header->hdr_len + header->type_off, *end = at + header->type_len;
+	assert_true(end <= btf_data + size && btf_strings + btf_string_bytes <= btf_data + size);
+	btf_types = calloc(header->type_len / sizeof(struct btf_type) + 2, sizeof(*btf_types));
+	assert_non_null(btf_types);
+	for (btf_type_count = 1; at < end; btf_type_count++) {
+		btf_types[btf_type_count] = (const void *)at;
+		at += sizeof(struct btf_type) + btf_tail((const void *)at);
+	}
+	assert_ptr_equal(at, end);
+}
+
+static bool is_aggregate(const struct btf_type *type)
+{
+	uint32_t kind = BTF_INFO_KIND(type->info);
+
+	return kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION;
+}
+
+static const struct btf_type *skip_modifiers(uint32_t id)
+{
+	for (;;) {
+		const struct btf_type *type = btf_type(id);
+
+		switch (BTF_INFO_KIND(type->info)) {
+		case BTF_KIND_TYPEDEF: case BTF_KIND_CONST: case BTF_KIND_VOLATILE: case BTF_KIND_RESTRICT: case 18:
+			id = type->type;
+			continue;
+		}
+		return type;
+	}
+}
+
+static uint32_t type_size(uint32_t id)
+{
+	const struct btf_type *type = skip_modifiers(id);
+
+	if (BTF_INFO_KIND(type->info) == BTF_KIND_ARRAY) {
+		const struct btf_array *array = (const void *)(type + 1);
+
+		return array->nelems * type_size(array->type);
+	}
+	if (BTF_INFO_KIND(type->info) == BTF_KIND_PTR)
+		return sizeof(void *);
+	return type->size;
+}
+
+static const struct btf_type *find_aggregate(const char *name)
+{
+	for (uint32_t id = 1; id < btf_type_count; id++)
+		if (is_aggregate(btf_types[id]) && BTF_INFO_VLEN(btf_types[id]->info) &&
+		    strcmp(btf_name(btf_types[id]->name_off), name) == 0)
+			return btf_types[id];
+	return NULL;
+}
+
+/* ---- a struct of the kernel, flat ---- */
+
+struct flat {
+	unsigned int count;
+	struct { char name[96]; uint32_t offset, size; bool alternative; } members[256];
+};
+
+/* The members of members: those of nameless ones under their own name, those of named ones as "outer.inner". */
+static void flatten(struct flat *flat, const struct btf_type *type, const char *prefix, uint32_t base, bool alternative)
+{
+	const struct btf_member *member = (const void *)(type + 1);
+
+	alternative |= BTF_INFO_KIND(type->info) == BTF_KIND_UNION;
+	for (uint32_t i = 0; i < BTF_INFO_VLEN(type->info); i++, member++) {
+		const char *name = btf_name(member->name_off);
+		const struct btf_type *inner = skip_modifiers(member->type);
+		bool fields = BTF_INFO_KFLAG(type->info);
+		uint32_t bits = fields ? BTF_MEMBER_BIT_OFFSET(member->offset) : member->offset;
+		char path[96];
+
+		if (fields && BTF_MEMBER_BITFIELD_SIZE(member->offset))
+			continue; /* ":32" pads; nothing of the records is a bit-field */
+		assert_int_equal(bits % 8, 0);
+		snprintf(path, sizeof(path), "%s%s", prefix, name);
+		if (is_aggregate(inner)) {
+			if (*name)
+				snprintf(path, sizeof(path), "%s%s.", prefix, name);
+			flatten(flat, inner, path, base + bits / 8, alternative);
+			continue;
+		}
+		assert_in_range(flat->count, 0, 255);
+		strcpy(flat->members[flat->count].name, path);
+		flat->members[flat->count].alternative = alternative;
+		flat->members[flat->count].offset = base + bits / 8;
+		flat->members[flat->count++].size = type_size(member->type);
+	}
+}
+
+static int find_member(const struct flat *flat, const char *name)
+{
+	for (unsigned int i = 0; i < flat->count; i++)
+		if (strcmp(flat->members[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+/*
+ * The struct inside the union that is called so, or the nameless one that has a
+ * member called so. False if this kernel has none.
+ */
+static bool find_struct(struct flat *flat, const char *of, const char *at)
+{
+	const struct btf_type *type = find_aggregate(of);
+
+	flat->count = 0;
+	if (!type)
+		return false;
+	if (!*at) {
+		flatten(flat, type, "", 0, false);
+		return true;
+	}
+
+	const struct btf_member *member = (const void *)(type + 1);
+	for (uint32_t i = 0; i < BTF_INFO_VLEN(type->info); i++, member++) {
+		const char *name = btf_name(member->name_off);
+
+		flat->count = 0;
+		flatten(flat, skip_modifiers(member->type), "", 0, false);
+		if (*name ? strcmp(name, at) == 0 : find_member(flat, at) >= 0)
+			return true;
+	}
+	flat->count = 0;
+	return false;
+}
+
+/* ---- the comparison ---- */
+
+/* The length of "outer." in "outer.inner"; 0 without one. */
+static size_t prefix_length(const char *name)
+{
+	const char *dot = strchr(name, '.');
+
+	return dot ? dot - name + 1 : 0;
+}
+
+/* The named struct that belongs to the record's kind of link, as "outer.inner" of one of its members; else NULL. */
+static const char *record_inner(const struct layout_record *record)
+{
+	for (uint32_t i = 0; i < record->count; i++)
+		if (prefix_length(record->members[i].name))
+			return record->members[i].name;
+	return NULL;
+}
+
+/* The record's members are the kernel's. Returns how many are wrong, and counts those that this kernel knows. */
+static int compare_ours(const struct layout_record *record, const struct flat *kernel, uint32_t *known, uint32_t *named)
+{
+	uint32_t kernel_end = 0;
+	int wrong = 0;
+
+	for (unsigned int i = 0; i < kernel->count; i++)
+		if (kernel->members[i].offset + kernel->members[i].size > kernel_end)
+			kernel_end = kernel->members[i].offset + kernel->members[i].size;
+	for (uint32_t i = 0; i < record->count; i++) {
+		const struct layout_member *ours = &record->members[i];
+		int at = find_member(kernel, ours->name);
+
+		if (!*ours->name)
+			continue;
+		++*named;
+		if (at < 0) {
+			/* Newer than this kernel: behind its end, or an alternative in a union that it lacks. */
+			if (ours->offset < kernel_end && !prefix_length(ours->name)) {
+				print_message("# %s.%s at %u: this kernel, whose struct ends at %u, has no such member\n",
+					      record->name, ours->name, ours->offset, kernel_end);
+				wrong++;
+			}
+			continue;
+		}
+		++*known;
+		if (kernel->members[at].offset != ours->offset || kernel->members[at].size != ours->size) {
+			print_message("# %s.%s: ours at %u, size %u; the kernel's at %u, size %u\n", record->name, ours->name,
+				      ours->offset, ours->size, kernel->members[at].offset, kernel->members[at].size);
+			wrong++;
+		}
+	}
+	return wrong;
+}
+
+/* The kernel's members are the record's, as far as it reaches. */
+static int compare_theirs(const struct layout_record *record, const struct flat *kernel)
+{
+	const char *inner = record_inner(record);
+	int wrong = 0;
+
+	for (unsigned int k = 0; k < kernel->count; k++) {
+		uint32_t start = kernel->members[k].offset, end = start + kernel->members[k].size;
+		bool found = start >= record->size;
+
+		/* Of a union's alternatives, those of the record's kind of link are compared. */
+		if (kernel->members[k].alternative &&
+		    !(inner && strncmp(kernel->members[k].name, inner, prefix_length(inner)) == 0))
+			continue;
+		for (uint32_t i = 0; i < record->count; i++) {
+			const struct layout_member *ours = &record->members[i];
+
+			if (*ours->name && ours->offset <= start && end <= ours->offset + ours->size)
+				found = true;
+		}
+		if (!found) {
+			print_message("# %s: the kernel's %s at %u, size %u is not in the record\n", record->name,
+				      kernel->members[k].name, start, end - start);
+			wrong++;
+		}
+	}
+	return wrong;
+}
+
+static void compare(void **state)
+{
+	const struct layout_record *record = *state;
+	const char *name = *record->at ? record->at : record->of;
+	uint32_t known = 0, named = 0;
+	struct flat kernel;
+
+	if (!btf_data)
+		skip_test("this kernel has no /sys/kernel/btf/vmlinux");
+	if (!find_struct(&kernel, record->of, record->at))
+		skip_test("this kernel has no %s%s%s", record->of, *record->at ? " with " : "", record->at);
+
+	const char *inner = record_inner(record);
+	bool has_inner = !inner;
+	for (unsigned int i = 0; i < kernel.count && inner; i++)
+		has_inner |= strncmp(kernel.members[i].name, inner, prefix_length(inner)) == 0;
+	if (!has_inner)
+		skip_test("this kernel's %s has no %.*s", name, (int)prefix_length(inner) - 1, inner);
+
+	int wrong = compare_ours(record, &kernel, &known, &named);
+	wrong += compare_theirs(record, &kernel);
+	if (wrong)
+		fail_msg("%s is not laid out as this kernel's %s", record->name, name);
+	/* A record of which the kernel knows nothing would have passed everything above. */
+	assert_in_range(known, 1, named);
+	if (known < named)
+		print_message("# %s: this kernel knows %u of %u members\n", record->name, known, named);
+}
+
+/* "LinkCreate<Relative> tcx": a record that several kinds of link share is compared with each. */
+static void test_name(char *name, size_t size, const struct layout_record *record)
+{
+	const char *inner = record_inner(record);
+
+	snprintf(name, size, "%s%s%.*s", record->name, inner ? " " : "", inner ? (int)prefix_length(inner) - 1 : 0,
+		 inner ? inner : "");
+}
+
+static char (*names)[96];
+
+static int begin(void **state)
+{
+	const struct layout_record *record = *state;
+	void *name = names[record - sysbpf_layout];
+
+	return test_begin(&name);
+}
+
+int main(void)
+{
+	struct CMUnitTest *tests = calloc(sysbpf_layout_count, sizeof(*tests));
+
+	names = calloc(sysbpf_layout_count, sizeof(*names));
+	if (!tests || !names || !sysbpf_layout_count)
+		return 1;
+	btf_read("/sys/kernel/btf/vmlinux");
+	for (uint32_t i = 0; i < sysbpf_layout_count; i++) {
+		test_name(names[i], sizeof(names[i]), &sysbpf_layout[i]);
+		tests[i] = (struct CMUnitTest){ names[i], compare, begin, test_end, (void *)&sysbpf_layout[i] };
+	}
+	return _cmocka_run_group_tests("layout", tests, sysbpf_layout_count, NULL, NULL);
+}
