@@ -38,6 +38,7 @@
 #define BPF_F_AFTER (1U << 4)
 #define BPF_F_ID (1U << 5)
 #endif
+#define BPF_F_LINK (1U << 13)
 #define BPF_F_PATH_FD (1U << 14)
 #define BPF_F_TOKEN_FD (1U << 16)
 

@@ -144,7 +144,7 @@ TEST(options_reach_the_kernel)
 	LIBBPF_OPTS(bpf_prog_load_opts, type, .expected_attach_type = BPF_CGROUP_INET_EGRESS);
 	LIBBPF_OPTS(bpf_prog_load_opts, flags, .prog_flags = 1U << 31);
 	LIBBPF_OPTS(bpf_prog_load_opts, btf, .prog_btf_fd = 9999, .func_info = good, .func_info_cnt = 1, .func_info_rec_size = 8);
-	LIBBPF_OPTS(bpf_prog_load_opts, target, .expected_attach_type = BPF_TRACE_FENTRY, .attach_btf_id = 1, .attach_prog_fd = 9999);
+	LIBBPF_OPTS(bpf_prog_load_opts, target, .expected_attach_type = BPF_TRACE_RAW_TP, .attach_btf_id = 1, .attach_prog_fd = 9999);
 	LIBBPF_OPTS(bpf_prog_load_opts, both, .attach_btf_id = 1, .attach_prog_fd = 5, .attach_btf_obj_fd = 6);
 	LIBBPF_OPTS(bpf_prog_load_opts, device, .prog_ifindex = 1 << 30);
 	LIBBPF_OPTS(bpf_prog_load_opts, with_token, .prog_flags = BPF_F_TOKEN_FD, .token_fd = token);

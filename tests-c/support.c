@@ -281,25 +281,42 @@ static size_t btf_extra(const struct btf_type *type)
 	}
 }
 
-__u32 kernel_btf_id(const char *name, __u32 kind)
+/* The first type that has the wanted id (if that is not 0) or else the wanted name and kind. */
+static const struct btf_type *find_type(__u32 *id, const char *name, __u32 kind)
 {
 	const struct btf_header *header;
 	const char *types, *strings;
 	size_t at = 0;
 
 	if (!read_kernel_btf())
-		return 0;
+		return NULL;
 	header = (void *)btf_blob;
 	types = btf_blob + header->hdr_len + header->type_off;
 	strings = btf_blob + header->hdr_len + header->str_off;
-	for (__u32 id = 1; at < header->type_len; id++) {
+	for (__u32 i = 1; at < header->type_len; i++) {
 		const struct btf_type *type = (const void *)(types + at);
 
-		if (BTF_INFO_KIND(type->info) == kind && !strcmp(strings + type->name_off, name))
-			return id;
+		if (*id ? i == *id : BTF_INFO_KIND(type->info) == kind && !strcmp(strings + type->name_off, name)) {
+			*id = i;
+			return type;
+		}
 		at += sizeof(*type) + btf_extra(type);
 	}
-	return 0;
+	return NULL;
+}
+
+__u32 kernel_btf_id(const char *name, __u32 kind)
+{
+	__u32 id = 0;
+
+	return find_type(&id, name, kind) ? id : 0;
+}
+
+__u32 kernel_btf_size(__u32 id)
+{
+	const struct btf_type *type = find_type(&id, NULL, 0);
+
+	return type ? type->size : 0;
 }
 
 /* ---- descriptors and memory ---- */

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* bpf_token_create: from a bpf file system that delegates, in a user namespace; and its refusals. */
+#include "support.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* The calls of the new mount interface, by number (the same on every architecture). */
+enum { MOVE_MOUNT = 429, FSOPEN = 430, FSCONFIG = 431, FSMOUNT = 432 };
+enum { SET_STRING = 1, CMD_CREATE = 6 };
+
+static void no_such_command(int fd)
+{
+	assert_fails(EINVAL, bpf_token_create(fd, NULL));
+}
+
+TEST(what_is_no_delegating_bpf_file_system_is_refused)
+{
+	COVERS(bpf_token_create);
+	const int wild[] = { -1, 9999, wild_fd() };
+	LIBBPF_OPTS(bpf_token_create_opts, opts);
+	LIBBPF_OPTS(bpf_token_create_opts, flags, .flags = 1);
+	char *dir = mount_own("bpf", NULL);
+
+	if (!dir)
+		skip_test("cannot mount a bpf file system: %s", strerror(errno));
+	int bpffs = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (!kernel_knows("BPF_TOKEN_CREATE")) {
+		no_such_command(bpffs);
+	} else {
+		for (size_t i = 0; i < ARRAY_SIZE(wild); i++)
+			assert_fails(EBADF, bpf_token_create(i < 2 ? wild[i] : wild_fd(), NULL));
+		assert_fails(EINVAL, bpf_token_create(bpffs, &flags));
+		assert_fails(EINVAL, bpf_token_create(null, NULL));
+		/* Mounted by the first user namespace: no tokens from it. */
+		assert_fails(EOPNOTSUPP, bpf_token_create(bpffs, &opts));
+	}
+	close(null);
+	close(bpffs);
+	unmount_own(dir);
+}
+
+static void send_fd(int socket, int fd)
+{
+	char byte = 0, control[CMSG_SPACE(sizeof(int))] = {};
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	if (sendmsg(socket, &msg, 0) != 1)
+		_exit(100);
+}
+
+static int receive_fd(int socket)
+{
+	char byte, control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c;
+	int fd = -1;
+
+	if (recvmsg(socket, &msg, MSG_CMSG_CLOEXEC) == 1 && (c = CMSG_FIRSTHDR(&msg)))
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+enum { STEP_OK = 0, STEP_NAMESPACE = 10, STEP_OPEN, STEP_RECEIVE, STEP_FOLDER, STEP_UNTOKENED, STEP_TOKEN, STEP_MAP, STEP_PROG, STEP_BTF };
+
+/*
+ * In user and mount namespaces of its own, without any privilege outside: a
+ * context for a bpf file system goes to the parent, which delegates and mounts
+ * it; from the folder that comes back a token is made, and with it a map, BTF
+ * and a program.
+ */
+static int unprivileged_side(int socket, char *btf, size_t btf_size)
+{
+	struct bpf_insn insns[] = { MOV_IMM(0, 0), EXIT() };
+	int context, folder, token, fd;
+
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
+		return STEP_NAMESPACE;
+	context = syscall(FSOPEN, "bpf", 0);
+	if (context < 0)
+		return STEP_OPEN;
+	send_fd(socket, context);
+	fd = receive_fd(socket);
+	if (fd < 0)
+		return STEP_RECEIVE;
+	folder = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		return STEP_FOLDER;
+	if (bpf_map_create(BPF_MAP_TYPE_HASH, "m", 4, 4, 1, NULL) != -EPERM)
+		return STEP_UNTOKENED;
+	token = bpf_token_create(folder, NULL);
+	if (token < 3 || !(fcntl(token, F_GETFD) & FD_CLOEXEC))
+		return STEP_TOKEN;
+	LIBBPF_OPTS(bpf_map_create_opts, map, .map_flags = BPF_F_TOKEN_FD, .token_fd = token);
+	fd = bpf_map_create(BPF_MAP_TYPE_HASH, "m", 4, 4, 1, &map);
+	if (fd < 3)
+		return STEP_MAP;
+	LIBBPF_OPTS(bpf_prog_load_opts, prog, .prog_flags = BPF_F_TOKEN_FD, .token_fd = token);
+	fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "p", "GPL", insns, ARRAY_SIZE(insns), &prog);
+	if (fd < 3)
+		return STEP_PROG;
+	LIBBPF_OPTS(bpf_btf_load_opts, btf_opts, .btf_flags = BPF_F_TOKEN_FD, .token_fd = token);
+	fd = bpf_btf_load(btf, btf_size, &btf_opts);
+	return fd < 3 ? STEP_BTF : STEP_OK;
+}
+
+TEST(a_token_lends_an_unprivileged_process_what_was_delegated)
+{
+	COVERS(bpf_token_create);
+	char blob[512];
+	size_t size = small_btf(blob, sizeof(blob));
+	int pair[2], status, context, folder;
+
+	if (!kernel_knows("BPF_TOKEN_CREATE")) {
+		no_such_command(-1);
+		skip_test("this kernel has no BPF_TOKEN_CREATE (EINVAL, as it should)");
+	}
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	fflush(stdout);
+	pid_t child = fork();
+
+	if (!child) {
+		close(pair[0]);
+		_exit(unprivileged_side(pair[1], blob, size));
+	}
+	/* What the child called, the parent notes. */
+	note_call("bpf_token_create");
+	close(pair[1]);
+	context = receive_fd(pair[0]);
+	if (context >= 0) {
+		static const char *const options[] = { "delegate_cmds", "delegate_maps", "delegate_progs", "delegate_attachs" };
+
+		for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+			syscall(FSCONFIG, context, SET_STRING, options[i], "any", 0);
+		syscall(FSCONFIG, context, CMD_CREATE, NULL, NULL, 0);
+		folder = syscall(FSMOUNT, context, 1 /* close-on-exec */, 0);
+		if (folder >= 0) {
+			send_fd(pair[0], folder);
+			close(folder);
+		}
+		close(context);
+	}
+	close(pair[0]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == STEP_NAMESPACE)
+		skip_test("no user namespace of our own");
+	assert_int_equal(WEXITSTATUS(status), STEP_OK);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(what_is_no_delegating_bpf_file_system_is_refused),
+		T(a_token_lends_an_unprivileged_process_what_was_delegated),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
