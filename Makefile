@@ -1,0 +1,111 @@
+# sysbpf: libbpf's bpf.h in Rust. `make help` lists the targets.
+
+PREFIX     ?= /usr/local
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+BINDIR     ?= $(PREFIX)/bin
+
+CARGO   ?= cargo
+CC      ?= cc
+AR      ?= ar
+OBJCOPY ?= objcopy
+# What cargo builds for, if not for this machine: a Rust target, and flags such as -Zbuild-std.
+RUST_TARGET ?=
+CARGOFLAGS  ?=
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+SONAME  := libsysbpf.so.1
+TARGET  := $(or $(CARGO_TARGET_DIR),target)
+# What this Makefile builds, and the tree that the tests use as installed.
+OUT     := $(TARGET)/sysbpf$(addprefix -,$(RUST_TARGET))
+STAGE   := $(TARGET)/stage$(addprefix -,$(RUST_TARGET))
+
+SOLIB  := $(OUT)/libsysbpf.so.$(VERSION)
+ALIB   := $(OUT)/libsysbpf.a
+HEADERS := $(addprefix include/bpf/,bpf.h libbpf_common.h libbpf_legacy.h libbpf_version.h)
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+
+.DELETE_ON_ERROR:
+
+.PHONY: all
+all: $(SOLIB) $(ALIB) ## release build: .so, .a (the headers are in include/)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- Building -------------------------------------------------------------------------------
+# cargo builds static libraries; the linker makes of them what C programs link. There are two:
+# the shared object looks for a real libbpf through the dynamic loader, the archive must not.
+
+RUST_OUT = $(if $(RUST_TARGET),$(RUST_TARGET)/)release/libsysbpf.a
+cargo_build = $(CARGO) build --release --locked $(addprefix --target ,$(RUST_TARGET)) $(CARGOFLAGS)
+
+$(TARGET)/shared/$(RUST_OUT): $(RUST_SOURCES)
+	$(cargo_build) --features rtld-next --target-dir $(TARGET)/shared
+	@touch $@
+
+$(TARGET)/static/$(RUST_OUT): $(RUST_SOURCES)
+	$(cargo_build) --target-dir $(TARGET)/static
+	@touch $@
+
+# Nothing but libc: no start files (there is nothing to start), no libgcc.
+$(SOLIB): $(TARGET)/shared/$(RUST_OUT) libsysbpf.map
+	@mkdir -p $(OUT)
+	$(CC) -shared -nostdlib -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive -lc \
+		-Wl,-soname,$(SONAME) -Wl,--version-script=libsysbpf.map -Wl,--gc-sections -Wl,-O1 \
+		-Wl,-Bsymbolic -Wl,--hash-style=gnu -Wl,-z,noseparate-code -Wl,-z,defs -Wl,-z,text -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
+		-Wl,--as-needed $(LDFLAGS)
+
+# One object with the API global and all else of Rust local, so that a program can link
+# another Rust static library too.
+$(ALIB): $(TARGET)/static/$(RUST_OUT) libsysbpf.symbols
+	@mkdir -p $(OUT)
+	sed 's/@@.*//' libsysbpf.symbols >$(OUT)/api
+	$(CC) -r -nostdlib -o $(OUT)/libsysbpf.o -Wl,--gc-sections $$(sed 's/^/-Wl,-u,/' $(OUT)/api) $<
+	$(OBJCOPY) --keep-global-symbols=$(OUT)/api --remove-section='.debug*' --remove-section='.rela.debug*' \
+		--remove-section=.comment $(OUT)/libsysbpf.o
+	rm -f $@
+	$(AR) rcsD $@ $(OUT)/libsysbpf.o
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(OUT) $(STAGE) $(TARGET)/shared $(TARGET)/static
+	$(CARGO) clean
+
+# ---- Installing -----------------------------------------------------------------------------
+
+DROPIN     := $(LIBDIR)/sysbpf
+substitute  = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' \
+	-e 's|@VERSION@|$(VERSION)|g'
+
+.PHONY: install
+install: all ## install (honours DESTDIR, PREFIX, LIBDIR, INCLUDEDIR)
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/sysbpf/bpf $(DESTDIR)$(BINDIR) \
+		$(DESTDIR)$(DROPIN)/pkgconfig $(DESTDIR)$(DROPIN)/fallback
+	install -m 755 $(SOLIB) $(DESTDIR)$(LIBDIR)/
+	ln -sf libsysbpf.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsysbpf.so
+	install -m 644 $(ALIB) $(DESTDIR)$(LIBDIR)/
+	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/sysbpf/bpf/
+	$(substitute) pkgconfig/sysbpf.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/sysbpf.pc
+	$(substitute) pkgconfig/libbpf.pc.in >$(DESTDIR)$(DROPIN)/pkgconfig/libbpf.pc
+	$(substitute) pkgconfig/libbpf.so.in >$(DESTDIR)$(DROPIN)/libbpf.so
+	ln -sf ../libsysbpf.a $(DESTDIR)$(DROPIN)/libbpf.a
+	$(CC) -shared -nostdlib -o $(DESTDIR)$(DROPIN)/fallback/libbpf.so.1 -Wl,-soname,libbpf.so.1 -x c /dev/null
+	$(substitute) scripts/sysbpf-run.in >$(DESTDIR)$(BINDIR)/sysbpf-run
+	chmod 755 $(DESTDIR)$(BINDIR)/sysbpf-run
+
+.PHONY: uninstall
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(LIBDIR)/libsysbpf.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME) \
+		$(DESTDIR)$(LIBDIR)/libsysbpf.so $(DESTDIR)$(LIBDIR)/libsysbpf.a \
+		$(DESTDIR)$(LIBDIR)/pkgconfig/sysbpf.pc $(DESTDIR)$(BINDIR)/sysbpf-run
+	rm -rf $(DESTDIR)$(INCLUDEDIR)/sysbpf $(DESTDIR)$(DROPIN)
+
+# The tests and the demo use the library as installed here.
+.PHONY: stage
+stage: ## install into the build folder, for tests and demo
+	@$(MAKE) --no-print-directory -s install DESTDIR= PREFIX=$(abspath $(STAGE)) \
+		LIBDIR=$(abspath $(STAGE))/lib INCLUDEDIR=$(abspath $(STAGE))/include BINDIR=$(abspath $(STAGE))/bin
+

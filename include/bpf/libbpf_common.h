@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Macros that bpf.h and its users share. Written by hand; bpf.h is generated.
+ *
+ * The include guard is libbpf's own: a program that also includes libbpf's headers sees
+ * each of these once.
+ */
+#ifndef __LIBBPF_LIBBPF_COMMON_H
+#define __LIBBPF_LIBBPF_COMMON_H
+
+#include <string.h>
+
+#include <bpf/libbpf_version.h>
+
+#ifdef __cplusplus
+/* Members left out of LIBBPF_OPTS are zero on purpose; C++ compilers warn of them. */
+#pragma GCC system_header
+#endif
+
+#ifndef LIBBPF_API
+#define LIBBPF_API __attribute__((visibility("default")))
+#endif
+
+#define LIBBPF_DEPRECATED(msg) __attribute__((deprecated(msg)))
+
+/* LIBBPF_DEPRECATED_SINCE(1, 6, "use ...") deprecates a declaration from that release on. */
+#define LIBBPF_DEPRECATED_SINCE(major, minor, msg) \
+	__LIBBPF_SINCE_##major##_##minor(LIBBPF_DEPRECATED("since libbpf " #major "." #minor ": " msg))
+
+/* Whether the headers are of that release or a later one. */
+#define __LIBBPF_CURRENT_VERSION_GEQ(major, minor) \
+	(LIBBPF_MAJOR_VERSION > (major) || (LIBBPF_MAJOR_VERSION == (major) && LIBBPF_MINOR_VERSION >= (minor)))
+
+#define __LIBBPF_SINCE_0_6(mark) mark
+#define __LIBBPF_SINCE_0_7(mark) mark
+#define __LIBBPF_SINCE_0_8(mark) mark
+#define __LIBBPF_SINCE_1_0(mark) mark
+#if __LIBBPF_CURRENT_VERSION_GEQ(1, 1)
+#define __LIBBPF_SINCE_1_1(mark) mark
+#else
+#define __LIBBPF_SINCE_1_1(mark)
+#endif
+#if __LIBBPF_CURRENT_VERSION_GEQ(1, 2)
+#define __LIBBPF_SINCE_1_2(mark) mark
+#else
+#define __LIBBPF_SINCE_1_2(mark)
+#endif
+#if __LIBBPF_CURRENT_VERSION_GEQ(1, 3)
+#define __LIBBPF_SINCE_1_3(mark) mark
+#else
+#define __LIBBPF_SINCE_1_3(mark)
+#endif
+#if __LIBBPF_CURRENT_VERSION_GEQ(1, 4)
+#define __LIBBPF_SINCE_1_4(mark) mark
+#else
+#define __LIBBPF_SINCE_1_4(mark)
+#endif
+#if __LIBBPF_CURRENT_VERSION_GEQ(1, 5)
+#define __LIBBPF_SINCE_1_5(mark) mark
+#else
+#define __LIBBPF_SINCE_1_5(mark)
+#endif
+#if __LIBBPF_CURRENT_VERSION_GEQ(1, 6)
+#define __LIBBPF_SINCE_1_6(mark) mark
+#else
+#define __LIBBPF_SINCE_1_6(mark)
+#endif
+#if __LIBBPF_CURRENT_VERSION_GEQ(1, 7)
+#define __LIBBPF_SINCE_1_7(mark) mark
+#else
+#define __LIBBPF_SINCE_1_7(mark)
+#endif
+#if __LIBBPF_CURRENT_VERSION_GEQ(1, 8)
+#define __LIBBPF_SINCE_1_8(mark) mark
+#else
+#define __LIBBPF_SINCE_1_8(mark)
+#endif
+#if __LIBBPF_CURRENT_VERSION_GEQ(1, 9)
+#define __LIBBPF_SINCE_1_9(mark) mark
+#else
+#define __LIBBPF_SINCE_1_9(mark)
+#endif
+
+/*
+ * LIBBPF_OPTS(TYPE, NAME, .member = value, ...) declares a struct TYPE called NAME with sz set,
+ * the given members set and all else zero. That includes padding, which is zeroed first: the
+ * library refuses bytes that are not zero where it expects nothing.
+ */
+#define LIBBPF_OPTS(TYPE, NAME, ...)                                                    \
+	struct TYPE NAME = *({                                                          \
+		memset(&NAME, 0, sizeof(NAME));                                         \
+		NAME = (struct TYPE){ .sz = sizeof(NAME), __VA_ARGS__ };                \
+		&NAME;                                                                  \
+	})
+
+#endif /* __LIBBPF_LIBBPF_COMMON_H */
+
+/* Below the guard: an older libbpf_common.h of libbpf's own, included first, has no such macro. */
+#ifndef LIBBPF_OPTS_RESET
+/* LIBBPF_OPTS_RESET(NAME, .member = value, ...) sets NAME anew; the values may use the old ones. */
+#define LIBBPF_OPTS_RESET(NAME, ...)                                                    \
+	do {                                                                            \
+		__typeof__(NAME) NAME##_given = { .sz = sizeof(NAME), __VA_ARGS__ };    \
+		memset(&NAME, 0, sizeof(NAME));                                         \
+		NAME = NAME##_given;                                                    \
+	} while (0)
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The release of libbpf whose calls a program may use.
+ *
+ * Where libbpf's own headers lie further down the include path, a program that includes
+ * libbpf.h gets theirs, so their version is the one to go by. The guard is theirs too.
+ */
+#ifndef __LIBBPF_VERSION_H
+
+#if defined(__has_include_next) && !defined(__SYSBPF_VERSION_LOOKED_FURTHER)
+#define __SYSBPF_VERSION_LOOKED_FURTHER
+#if __has_include_next(<bpf/libbpf_version.h>)
+#include_next <bpf/libbpf_version.h>
+#endif
+#endif
+
+#ifndef __LIBBPF_VERSION_H
+#define __LIBBPF_VERSION_H
+
+#define LIBBPF_MAJOR_VERSION 1
+#define LIBBPF_MINOR_VERSION 7
+
+#endif
+#endif /* __LIBBPF_VERSION_H */

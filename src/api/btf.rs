@@ -1,0 +1,90 @@
+//! BTF: loading type information.
+
+use core::ffi::{c_char, c_int, c_void};
+
+use errno::Errno;
+
+use crate::kernel::attr::*;
+use crate::kernel::{call_for_fd, memlock};
+use crate::opts::{InOut, field, opts};
+use crate::result::{EINVAL, to_c};
+use crate::types::__u32;
+
+/// Options of bpf_btf_load().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_btf_load_opts {
+    /// Size of this struct, for forward and backward compatibility.
+    pub sz: usize,
+    /// Takes the kernel's log; may be NULL.
+    pub log_buf: *mut c_char,
+    /// What to log: 0 nothing unless loading fails and log_buf is given, 1 the types, 2 more.
+    pub log_level: __u32,
+    /// Size of log_buf, in bytes.
+    pub log_size: __u32,
+    /// Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4).
+    pub log_true_size: __u32,
+    /// `BPF_F_TOKEN_FD` (Linux 6.9).
+    pub btf_flags: __u32,
+    /// BPF token, with `BPF_F_TOKEN_FD` (Linux 6.9).
+    pub token_fd: __u32,
+}
+opts!(bpf_btf_load_opts { sz, log_buf, log_level, log_size, log_true_size, btf_flags, token_fd });
+
+/// Load type information in BTF's binary format.
+///
+/// If it fails and opts asks for a log (log_buf) but not for a level (log_level 0), it is tried
+/// once more with level 1, so that log_buf says why.
+///
+/// On a kernel before 5.11, the first map, program or BTF of a process raises its
+/// RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
+///
+/// @param btf_data  header, types and strings
+/// @param btf_size  their size, in bytes
+/// @param opts      options and outputs, or NULL
+/// @return descriptor of the BTF object, to be closed by the caller, or a negative error code (also in errno):
+///   - EINVAL: the data is wrong, the log says why; log_size without log_buf; bad opts
+///   - E2BIG: the data is too large
+///   - EPERM: needs CAP_BPF
+///   - ENOSPC: the log did not fit into log_buf
+///
+/// Since Linux 4.18. See bpf(2), BPF_BTF_LOAD.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_btf_load(
+    btf_data: *const c_void,
+    btf_size: usize,
+    opts: *mut bpf_btf_load_opts,
+) -> c_int {
+    to_c(|| {
+        memlock::raise_if_needed();
+        // SAFETY: the caller's opts.
+        let mut opts = unsafe { InOut::new(opts) }?;
+        if opts.log_size != 0 && opts.log_buf.is_null() {
+            return Err(EINVAL);
+        }
+        let mut attr = BtfLoad {
+            btf: addr(btf_data),
+            btf_size: u32::try_from(btf_size).map_err(|_| Errno(libc::E2BIG))?,
+            btf_flags: opts.btf_flags,
+            btf_token_fd: opts.token_fd.cast_signed(),
+            ..zeroed()
+        };
+        if opts.log_level != 0 {
+            give_log(&mut attr, &opts, opts.log_level);
+        }
+        let mut result = call_for_fd(&mut attr);
+        if result.is_err() && opts.log_level == 0 && !opts.log_buf.is_null() {
+            give_log(&mut attr, &opts, 1);
+            result = call_for_fd(&mut attr);
+        }
+        opts.set(field!(bpf_btf_load_opts.log_true_size), attr.btf_log_true_size);
+        result
+    })
+}
+
+/// Has the kernel write the caller's log.
+fn give_log(attr: &mut BtfLoad, opts: &bpf_btf_load_opts, log_level: u32) {
+    attr.btf_log_buf = addr(opts.log_buf);
+    attr.btf_log_size = opts.log_size;
+    attr.btf_log_level = log_level;
+}

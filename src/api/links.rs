@@ -1,0 +1,466 @@
+//! Links: attachments that live as long as a descriptor or a pin.
+
+use core::ffi::{c_char, c_int, c_ulong};
+use core::mem::offset_of;
+use core::ptr::null;
+
+use super::attach::relative;
+use super::tracing::raw_tracepoint_open;
+use crate::kernel::attr::*;
+use crate::kernel::uapi::*;
+use crate::kernel::{call, call_for_fd};
+use crate::opts::{self, Fields, InOut, Opts, c_name, field, fields, opts};
+use crate::result::{EINVAL, Result, to_c};
+use crate::types::{__s32, __u32, __u64, bpf_attach_type, bpf_iter_link_info};
+
+/// Options of bpf_link_create().
+///
+/// At most one member of the union is given, the one that belongs to the attach type.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_link_create_opts {
+    /// Size of this struct, for forward and backward compatibility.
+    pub sz: usize,
+    /// `BPF_F_*` flags of the attachment.
+    pub flags: __u32,
+    /// For BPF_TRACE_ITER: what to iterate over, as the kernel's union says.
+    pub iter_info: *mut bpf_iter_link_info,
+    /// Size of iter_info, in bytes.
+    pub iter_info_len: __u32,
+    /// For programs that extend another: type of the function in the target's BTF (Linux 5.10).
+    pub target_btf_id: __u32,
+    pub anonymous: bpf_link_create_opts__member,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union bpf_link_create_opts__member {
+    /// For BPF_PERF_EVENT (Linux 5.15).
+    pub perf_event: bpf_link_create_opts__perf_event,
+    /// For BPF_TRACE_KPROBE_MULTI (Linux 5.18) and BPF_TRACE_KPROBE_SESSION (Linux 6.10).
+    pub kprobe_multi: bpf_link_create_opts__kprobe_multi,
+    /// For BPF_TRACE_UPROBE_MULTI (Linux 6.6) and BPF_TRACE_UPROBE_SESSION (Linux 6.13).
+    pub uprobe_multi: bpf_link_create_opts__uprobe_multi,
+    /// For BPF_TRACE_RAW_TP, BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_MODIFY_RETURN,
+    /// BPF_TRACE_FSESSION and BPF_LSM_MAC (Linux 5.18).
+    pub tracing: bpf_link_create_opts__tracing,
+    /// For BPF_NETFILTER (Linux 6.4).
+    pub netfilter: bpf_link_create_opts__netfilter,
+    /// For BPF_TCX_INGRESS and BPF_TCX_EGRESS (Linux 6.6).
+    pub tcx: bpf_link_create_opts__tcx,
+    /// For BPF_NETKIT_PRIMARY and BPF_NETKIT_PEER (Linux 6.7).
+    pub netkit: bpf_link_create_opts__netkit,
+    /// For `BPF_CGROUP_*` and BPF_LSM_CGROUP (Linux 6.17).
+    pub cgroup: bpf_link_create_opts__cgroup,
+    /// For BPF_TRACE_FENTRY_MULTI, BPF_TRACE_FEXIT_MULTI and BPF_TRACE_FSESSION_MULTI (Linux 7.2).
+    pub tracing_multi: bpf_link_create_opts__tracing_multi,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_link_create_opts__perf_event {
+    /// What bpf_get_attach_cookie() gives the program.
+    pub bpf_cookie: __u64,
+}
+fields!(bpf_link_create_opts__perf_event { bpf_cookie });
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_link_create_opts__kprobe_multi {
+    /// `BPF_F_KPROBE_MULTI_*` flags.
+    pub flags: __u32,
+    /// Number of functions.
+    pub cnt: __u32,
+    /// Their names, or NULL.
+    pub syms: *mut *const c_char,
+    /// Their addresses, or NULL.
+    pub addrs: *const c_ulong,
+    /// A cookie for each, or NULL.
+    pub cookies: *const __u64,
+}
+fields!(bpf_link_create_opts__kprobe_multi { flags, cnt, syms, addrs, cookies });
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_link_create_opts__uprobe_multi {
+    /// `BPF_F_UPROBE_MULTI_*` flags.
+    pub flags: __u32,
+    /// Number of places.
+    pub cnt: __u32,
+    /// The file they are in.
+    pub path: *const c_char,
+    /// Their offsets in the file, in bytes.
+    pub offsets: *const c_ulong,
+    /// Offset of a reference counter for each, or NULL.
+    pub ref_ctr_offsets: *const c_ulong,
+    /// A cookie for each, or NULL.
+    pub cookies: *const __u64,
+    /// Process to watch; 0 for all.
+    pub pid: __u32,
+    /// Folder that path starts from, with BPF_F_UPROBE_MULTI_PATH_FD.
+    pub path_fd: __u32,
+}
+fields!(bpf_link_create_opts__uprobe_multi { flags, cnt, path, offsets, ref_ctr_offsets, cookies, pid, path_fd });
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_link_create_opts__tracing {
+    /// What bpf_get_attach_cookie() gives the program.
+    pub cookie: __u64,
+}
+fields!(bpf_link_create_opts__tracing { cookie });
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_link_create_opts__netfilter {
+    /// NFPROTO_IPV4 or NFPROTO_IPV6.
+    pub pf: __u32,
+    /// `NF_INET_*` hook.
+    pub hooknum: __u32,
+    /// Lower runs earlier.
+    pub priority: __s32,
+    /// `BPF_F_NETFILTER_*` flags.
+    pub flags: __u32,
+}
+fields!(bpf_link_create_opts__netfilter { pf, hooknum, priority, flags });
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_link_create_opts__tcx {
+    /// Program or link to go before or after; not with relative_id.
+    pub relative_fd: __u32,
+    /// Its id, instead.
+    pub relative_id: __u32,
+    /// Attach only if the hook is at this revision; 0 for any.
+    pub expected_revision: __u64,
+}
+fields!(bpf_link_create_opts__tcx { relative_fd, relative_id, expected_revision });
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_link_create_opts__netkit {
+    /// Program or link to go before or after; not with relative_id.
+    pub relative_fd: __u32,
+    /// Its id, instead.
+    pub relative_id: __u32,
+    /// Attach only if the hook is at this revision; 0 for any.
+    pub expected_revision: __u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_link_create_opts__cgroup {
+    /// Program or link to go before or after; not with relative_id.
+    pub relative_fd: __u32,
+    /// Its id, instead.
+    pub relative_id: __u32,
+    /// Attach only if the hook is at this revision; 0 for any.
+    pub expected_revision: __u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_link_create_opts__tracing_multi {
+    /// BTF types of the functions.
+    pub ids: *const __u32,
+    /// A cookie for each, or NULL.
+    pub cookies: *const __u64,
+    /// Number of functions.
+    pub cnt: __u32,
+}
+fields!(bpf_link_create_opts__tracing_multi { ids, cookies, cnt });
+
+// SAFETY: integers, and pointers that may be NULL. The union is not listed: what of it is
+// given depends on which member it is.
+unsafe impl Fields for bpf_link_create_opts {
+    const ENDS: &'static [usize] = &[
+        field!(bpf_link_create_opts.sz).end(),
+        field!(bpf_link_create_opts.flags).end(),
+        field!(bpf_link_create_opts.iter_info).end(),
+        field!(bpf_link_create_opts.iter_info_len).end(),
+        field!(bpf_link_create_opts.target_btf_id).end(),
+    ];
+}
+
+// SAFETY: `sz` is first, and the last field is the last of the longest member.
+unsafe impl Opts for bpf_link_create_opts {
+    const NAME: &'static core::ffi::CStr = c_name!(bpf_link_create_opts);
+    const KNOWN: usize = MEMBER + field!(bpf_link_create_opts__uprobe_multi.path_fd).end();
+}
+
+/// Where the union of the members starts.
+const MEMBER: usize = offset_of!(bpf_link_create_opts, anonymous);
+
+/// Attach a program, and have a link hold the attachment.
+///
+/// With the attach types of fentry, fexit, fmod_ret, LSM and raw tracepoints, and without options,
+/// a kernel that cannot make a link of it is asked for the older form, bpf_raw_tracepoint_open().
+///
+/// @param prog_fd      the program (for struct_ops the map)
+/// @param target_fd    what to attach to: a cgroup, a network namespace, a perf event, a program; for TCX, netkit and XDP the index of a network device
+/// @param attach_type  `BPF_*` attach type
+/// @param opts         options, or NULL
+/// @return descriptor of the link, to be closed by the caller, or a negative error code (also in errno):
+///   - EBADF: a descriptor is bad
+///   - EINVAL: program, target, attach type and options do not go together; options that
+///     belong to another attach type; relative_fd and relative_id both given; bad opts
+///   - EPERM: needs the capability that attaching such a program does
+///   - EBUSY: another program is attached there and does not share
+///   - EOPNOTSUPP, ENOTSUPP (524): the kernel was built without it
+///
+/// Since Linux 5.7. See bpf(2), BPF_LINK_CREATE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_link_create(
+    prog_fd: c_int,
+    target_fd: c_int,
+    attach_type: bpf_attach_type,
+    opts: *const bpf_link_create_opts,
+) -> c_int {
+    to_c(|| {
+        // SAFETY: the caller's opts; nothing is written to them.
+        let opts = unsafe { InOut::new(opts.cast_mut()) }?;
+        let head = LinkCreate {
+            prog_fd: prog_fd.cast_unsigned(),
+            target_fd: target_fd.cast_unsigned(),
+            attach_type: attach_type.0,
+            flags: opts.flags,
+            member: (),
+        };
+        let result = create(head, &opts);
+        let plain = target_fd == 0 && opts.is_zero_after(field!(bpf_link_create_opts.sz).end());
+        if result == Err(EINVAL) && plain && had_raw_tracepoint_form(attach_type.0) {
+            return raw_tracepoint_open(prog_fd, null(), 0);
+        }
+        result
+    })
+}
+
+/// Creates a link with the member that belongs to the attach type.
+fn create(head: LinkCreate<()>, opts: &InOut<bpf_link_create_opts>) -> Result<c_int> {
+    let after_head = opts.is_zero_after(field!(bpf_link_create_opts.target_btf_id).end());
+    match (opts.target_btf_id, opts.iter_info_len) {
+        (0, 0) => {}
+        (target_btf_id, 0) if after_head => {
+            return head.send(TargetBtfId { target_btf_id, pad: [0; 11] });
+        }
+        (0, _) if after_head => {}
+        _ => return Err(EINVAL),
+    }
+    match head.attach_type {
+        BPF_TRACE_ITER => head.send(Iter {
+            iter_info: addr(opts.iter_info),
+            iter_info_len: opts.iter_info_len,
+            pad: [0; 9],
+        }),
+        BPF_PERF_EVENT => {
+            let given: bpf_link_create_opts__perf_event = member(opts)?;
+            head.send(PerfEvent { bpf_cookie: given.bpf_cookie, pad: [0; 10] })
+        }
+        BPF_TRACE_KPROBE_MULTI | BPF_TRACE_KPROBE_SESSION => {
+            let given: bpf_link_create_opts__kprobe_multi = member(opts)?;
+            head.send(KprobeMulti {
+                flags: given.flags,
+                cnt: given.cnt,
+                syms: addr(given.syms),
+                addrs: addr(given.addrs),
+                cookies: addr(given.cookies),
+                pad: [0; 4],
+            })
+        }
+        BPF_TRACE_UPROBE_MULTI | BPF_TRACE_UPROBE_SESSION => {
+            let given: bpf_link_create_opts__uprobe_multi = member(opts)?;
+            head.send(UprobeMulti {
+                path: addr(given.path),
+                offsets: addr(given.offsets),
+                ref_ctr_offsets: addr(given.ref_ctr_offsets),
+                cookies: addr(given.cookies),
+                cnt: given.cnt,
+                flags: given.flags,
+                pid: given.pid,
+                path_fd: given.path_fd,
+            })
+        }
+        BPF_TRACE_FENTRY_MULTI | BPF_TRACE_FEXIT_MULTI | BPF_TRACE_FSESSION_MULTI => {
+            let given: bpf_link_create_opts__tracing_multi = member(opts)?;
+            head.send(TracingMulti {
+                ids: addr(given.ids),
+                cookies: addr(given.cookies),
+                cnt: given.cnt,
+                pad: [0; 7],
+            })
+        }
+        BPF_TRACE_RAW_TP | BPF_TRACE_FENTRY | BPF_TRACE_FEXIT | BPF_MODIFY_RETURN | BPF_TRACE_FSESSION
+        | BPF_LSM_MAC => {
+            let given: bpf_link_create_opts__tracing = member(opts)?;
+            head.send(Tracing { target_btf_id: 0, pad0: 0, cookie: given.cookie, pad: [0; 8] })
+        }
+        BPF_NETFILTER => {
+            let given: bpf_link_create_opts__netfilter = member(opts)?;
+            head.send(Netfilter {
+                pf: given.pf,
+                hooknum: given.hooknum,
+                priority: given.priority,
+                flags: given.flags,
+                pad: [0; 8],
+            })
+        }
+        attach_type if takes_relative(attach_type) => {
+            // `netkit` and `cgroup` have the fields of `tcx`.
+            let given: bpf_link_create_opts__tcx = member(opts)?;
+            let (relative, id_flag) = relative(given.relative_fd, given.relative_id)?;
+            let head = LinkCreate { flags: head.flags | id_flag, ..head };
+            head.send(Relative {
+                relative_fd: relative,
+                pad0: 0,
+                expected_revision: given.expected_revision,
+                pad: [0; 8],
+            })
+        }
+        _ if opts.is_zero_after(field!(bpf_link_create_opts.flags).end()) => {
+            head.send(TargetBtfId { target_btf_id: 0, pad: [0; 11] })
+        }
+        _ => Err(EINVAL),
+    }
+}
+
+impl LinkCreate<()> {
+    /// Sends the record with a member in place.
+    fn send<M: LinkMember>(self, member: M) -> Result<c_int> {
+        let Self { prog_fd, target_fd, attach_type, flags, .. } = self;
+        call_for_fd(&mut LinkCreate { prog_fd, target_fd, attach_type, flags, member })
+    }
+}
+
+/// The union's member `M`, as far as the caller gives it; nothing may follow it.
+fn member<M: Fields>(opts: &InOut<bpf_link_create_opts>) -> Result<M> {
+    const { assert!(MEMBER + size_of::<M>() <= size_of::<bpf_link_create_opts>()) };
+    if !opts.is_zero_after(MEMBER + size_of::<M>()) {
+        return Err(EINVAL);
+    }
+    // SAFETY: `M` at `MEMBER` lies within the struct: just asserted.
+    Ok(unsafe { opts.member(MEMBER) })
+}
+
+/// Attach types whose programs have an order that a new one can name its place in.
+fn takes_relative(attach_type: u32) -> bool {
+    matches!(
+        attach_type,
+        BPF_TCX_INGRESS
+            | BPF_TCX_EGRESS
+            | BPF_NETKIT_PRIMARY
+            | BPF_NETKIT_PEER
+            | BPF_CGROUP_INET_INGRESS
+            | BPF_CGROUP_INET_EGRESS
+            | BPF_CGROUP_INET_SOCK_CREATE
+            | BPF_CGROUP_INET_SOCK_RELEASE
+            | BPF_CGROUP_SOCK_OPS
+            | BPF_CGROUP_DEVICE
+            | BPF_CGROUP_SYSCTL
+            | BPF_CGROUP_INET4_BIND
+            | BPF_CGROUP_INET6_BIND
+            | BPF_CGROUP_INET4_POST_BIND
+            | BPF_CGROUP_INET6_POST_BIND
+            | BPF_CGROUP_INET4_CONNECT
+            | BPF_CGROUP_INET6_CONNECT
+            | BPF_CGROUP_UNIX_CONNECT
+            | BPF_CGROUP_INET4_GETPEERNAME
+            | BPF_CGROUP_INET6_GETPEERNAME
+            | BPF_CGROUP_UNIX_GETPEERNAME
+            | BPF_CGROUP_INET4_GETSOCKNAME
+            | BPF_CGROUP_INET6_GETSOCKNAME
+            | BPF_CGROUP_UNIX_GETSOCKNAME
+            | BPF_CGROUP_UDP4_SENDMSG
+            | BPF_CGROUP_UDP6_SENDMSG
+            | BPF_CGROUP_UNIX_SENDMSG
+            | BPF_CGROUP_UDP4_RECVMSG
+            | BPF_CGROUP_UDP6_RECVMSG
+            | BPF_CGROUP_UNIX_RECVMSG
+            | BPF_CGROUP_GETSOCKOPT
+            | BPF_CGROUP_SETSOCKOPT
+            | BPF_LSM_CGROUP
+    )
+}
+
+/// Attach types that `BPF_RAW_TRACEPOINT_OPEN` took before there were links.
+fn had_raw_tracepoint_form(attach_type: u32) -> bool {
+    matches!(
+        attach_type,
+        BPF_TRACE_RAW_TP | BPF_LSM_MAC | BPF_TRACE_FENTRY | BPF_TRACE_FEXIT | BPF_MODIFY_RETURN
+    )
+}
+
+/// Options of bpf_link_update().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_link_update_opts {
+    /// Size of this struct, for forward and backward compatibility.
+    pub sz: usize,
+    /// BPF_F_REPLACE: only if old_prog_fd or old_map_fd is what the link holds now.
+    pub flags: __u32,
+    /// The program that is to be replaced.
+    pub old_prog_fd: __u32,
+    /// The struct_ops map that is to be replaced (Linux 6.4); not with old_prog_fd.
+    pub old_map_fd: __u32,
+}
+opts!(bpf_link_update_opts { sz, flags, old_prog_fd, old_map_fd });
+
+/// Replace the program of a link (or the map of a struct_ops link).
+///
+/// @param link_fd      the link
+/// @param new_prog_fd  the new program (or map)
+/// @param opts         options, or NULL
+/// @return 0, or a negative error code (also in errno):
+///   - EBADF: a descriptor is bad
+///   - EINVAL: the program does not suit the link; old_prog_fd and old_map_fd both given; bad opts
+///   - EPERM: BPF_F_REPLACE, and the link holds another program
+///   - ENOLINK: the link is detached
+///
+/// Since Linux 5.7. See bpf(2), BPF_LINK_UPDATE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_link_update(
+    link_fd: c_int,
+    new_prog_fd: c_int,
+    opts: *const bpf_link_update_opts,
+) -> c_int {
+    to_c(|| {
+        // SAFETY: the caller's opts.
+        let opts = unsafe { opts::read(opts) }?;
+        if opts.old_prog_fd != 0 && opts.old_map_fd != 0 {
+            return Err(EINVAL);
+        }
+        call(&mut LinkUpdate {
+            link_fd: link_fd.cast_unsigned(),
+            new_prog_fd: new_prog_fd.cast_unsigned(),
+            flags: opts.flags,
+            // The two share a place, and at most one is given.
+            old_prog_fd: opts.old_prog_fd | opts.old_map_fd,
+        })
+    })
+}
+
+/// Detach a link, which stays as a link to nothing.
+///
+/// @param link_fd  the link
+/// @return 0, or a negative error code (also in errno):
+///   - EBADF: link_fd is bad
+///   - EINVAL: it is no link
+///   - EOPNOTSUPP: links of this type cannot be detached; close them
+///
+/// Since Linux 5.9. See bpf(2), BPF_LINK_DETACH.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_link_detach(link_fd: c_int) -> c_int {
+    to_c(|| call(&mut LinkDetach { link_fd: link_fd.cast_unsigned() }))
+}
+
+/// Make an iterator of an iterator link: reading from it runs the program.
+///
+/// @param link_fd  link made with BPF_TRACE_ITER
+/// @return descriptor to read from, to be closed by the caller, or a negative error code (also in errno):
+///   - EBADF: link_fd is bad
+///   - EINVAL: it is no iterator link
+///
+/// Since Linux 5.8. See bpf(2), BPF_ITER_CREATE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_iter_create(link_fd: c_int) -> c_int {
+    to_c(|| call_for_fd(&mut IterCreate { link_fd: link_fd.cast_unsigned(), flags: 0 }))
+}

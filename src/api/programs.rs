@@ -1,0 +1,479 @@
+//! Programs: loading, running, binding, their messages.
+
+use core::ffi::{c_char, c_int, c_void};
+
+
+use errno::Errno;
+
+use crate::kernel::attr::*;
+use crate::kernel::{call, call_for_fd, features, memlock};
+use crate::opts::{self, InOut, field, opts};
+use crate::result::{EINVAL, Result, to_c};
+use crate::types::{__u32, bpf_attach_type, bpf_insn, bpf_prog_type};
+
+/// Options of bpf_prog_load().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_prog_load_opts {
+    /// Size of this struct, for forward and backward compatibility.
+    pub sz: usize,
+    /// How many times to try while the kernel answers EAGAIN; 0 means 5.
+    pub attempts: c_int,
+    /// What the program is to be attached to, where the type leaves that open (Linux 4.17).
+    pub expected_attach_type: bpf_attach_type,
+    /// BTF object that describes the program (Linux 5.0).
+    pub prog_btf_fd: __u32,
+    /// `BPF_F_*` flags of the program (Linux 4.12).
+    pub prog_flags: __u32,
+    /// Network device to offload the program to (Linux 4.15).
+    pub prog_ifindex: __u32,
+    /// LINUX_VERSION_CODE, which kprobes needed before Linux 5.0.
+    pub kern_version: __u32,
+    /// Type to attach to, in the BTF of the kernel, a module or a program (Linux 5.5).
+    pub attach_btf_id: __u32,
+    /// Program to attach to (Linux 5.5); not with attach_btf_obj_fd.
+    pub attach_prog_fd: __u32,
+    /// BTF object of the module to attach to (Linux 5.11).
+    pub attach_btf_obj_fd: __u32,
+    /// Descriptors that the instructions name by index (Linux 5.14).
+    pub fd_array: *const c_int,
+    /// Function records for prog_btf_fd (Linux 5.0).
+    pub func_info: *const c_void,
+    /// Number of function records.
+    pub func_info_cnt: __u32,
+    /// Size of one function record, in bytes.
+    pub func_info_rec_size: __u32,
+    /// Line records for prog_btf_fd (Linux 5.0).
+    pub line_info: *const c_void,
+    /// Number of line records.
+    pub line_info_cnt: __u32,
+    /// Size of one line record, in bytes.
+    pub line_info_rec_size: __u32,
+    /// What the verifier logs: 0 nothing unless loading fails and log_buf is given, 1 its course, 2 more, 4 statistics.
+    pub log_level: __u32,
+    /// Size of log_buf, in bytes.
+    pub log_size: __u32,
+    /// Takes the verifier's log; may be NULL.
+    pub log_buf: *mut c_char,
+    /// Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4).
+    pub log_true_size: __u32,
+    /// BPF token, with `BPF_F_TOKEN_FD` (Linux 6.9).
+    pub token_fd: __u32,
+    /// Number of descriptors in fd_array, if all of them are to be bound to the program (Linux 6.14).
+    pub fd_array_cnt: __u32,
+}
+opts!(bpf_prog_load_opts {
+    sz,
+    attempts,
+    expected_attach_type,
+    prog_btf_fd,
+    prog_flags,
+    prog_ifindex,
+    kern_version,
+    attach_btf_id,
+    attach_prog_fd,
+    attach_btf_obj_fd,
+    fd_array,
+    func_info,
+    func_info_cnt,
+    func_info_rec_size,
+    line_info,
+    line_info_cnt,
+    line_info_rec_size,
+    log_level,
+    log_size,
+    log_buf,
+    log_true_size,
+    token_fd,
+    fd_array_cnt,
+});
+
+/// Load a program: the kernel verifies it and keeps it while a descriptor, a pin or a link does.
+///
+/// If the kernel answers EAGAIN, the load is tried again, opts->attempts times in all. If the
+/// kernel knows shorter function or line records than the caller, the load is tried again with
+/// the surplus zeroed. If it fails and opts asks for a log (log_buf) but not for a level
+/// (log_level 0), it is tried once more with level 1, so that log_buf says why.
+///
+/// On a kernel before 5.11, the first map, program or BTF of a process raises its
+/// RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
+///
+/// @param prog_type  `BPF_PROG_TYPE_*`
+/// @param prog_name  name, cut at 15 bytes; NULL for none; left out on kernels before 4.15
+/// @param license    licence, e.g. "GPL", which decides what helpers it may call
+/// @param insns      the instructions
+/// @param insn_cnt   number of instructions
+/// @param opts       options and outputs, or NULL
+/// @return descriptor of the program, to be closed by the caller, or a negative error code (also in errno):
+///   - EACCES: the verifier refuses the program; the log says why
+///   - EINVAL: the type, the instructions or the options do not go together; bad opts
+///   - EPERM: needs CAP_BPF, for tracing CAP_PERFMON, for networking CAP_NET_ADMIN
+///   - E2BIG: too many instructions, or too complex
+///   - ENOSPC: the log did not fit into log_buf
+///
+/// Since Linux 3.18. See bpf(2), BPF_PROG_LOAD.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_prog_load(
+    prog_type: bpf_prog_type,
+    prog_name: *const c_char,
+    license: *const c_char,
+    insns: *const bpf_insn,
+    insn_cnt: usize,
+    opts: *mut bpf_prog_load_opts,
+) -> c_int {
+    to_c(|| {
+        memlock::raise_if_needed();
+        // SAFETY: the caller's opts.
+        let mut opts = unsafe { InOut::new(opts) }?;
+        let attempts = match opts.attempts {
+            ..0 => return Err(EINVAL),
+            0 => DEFAULT_ATTEMPTS,
+            given => given,
+        };
+        let insn_cnt = u32::try_from(insn_cnt).map_err(|_| E2BIG)?;
+        if opts.attach_prog_fd != 0 && opts.attach_btf_obj_fd != 0 {
+            return Err(EINVAL);
+        }
+        if opts.log_buf.is_null() != (opts.log_size == 0) {
+            return Err(EINVAL);
+        }
+        let mut attr = ProgLoad {
+            prog_type: prog_type.0,
+            expected_attach_type: opts.expected_attach_type.0,
+            prog_btf_fd: opts.prog_btf_fd,
+            prog_flags: opts.prog_flags,
+            prog_ifindex: opts.prog_ifindex,
+            kern_version: opts.kern_version,
+            prog_token_fd: opts.token_fd.cast_signed(),
+            // SAFETY: the caller's string, or NULL.
+            prog_name: unsafe { features::known_name(prog_name) },
+            license: addr(license),
+            insns: addr(insns),
+            insn_cnt,
+            attach_btf_id: opts.attach_btf_id,
+            // The two share a place, and at most one is given.
+            attach_prog_fd: opts.attach_prog_fd | opts.attach_btf_obj_fd,
+            fd_array: addr(opts.fd_array),
+            fd_array_cnt: opts.fd_array_cnt,
+            func_info: addr(opts.func_info),
+            func_info_cnt: opts.func_info_cnt,
+            func_info_rec_size: opts.func_info_rec_size,
+            line_info: addr(opts.line_info),
+            line_info_cnt: opts.line_info_cnt,
+            line_info_rec_size: opts.line_info_rec_size,
+            ..zeroed()
+        };
+        if opts.log_level != 0 {
+            give_log(&mut attr, &opts, opts.log_level);
+        }
+        load_with_repair(&mut attr, &mut opts, attempts)
+    })
+}
+
+const DEFAULT_ATTEMPTS: c_int = 5;
+const E2BIG: Errno = Errno(libc::E2BIG);
+const EAGAIN: Errno = Errno(libc::EAGAIN);
+
+/// Has the kernel write the caller's log.
+fn give_log(attr: &mut ProgLoad, opts: &bpf_prog_load_opts, log_level: u32) {
+    attr.log_buf = addr(opts.log_buf);
+    attr.log_size = opts.log_size;
+    attr.log_level = log_level;
+}
+
+/// One load, `attempts` calls at most while the kernel answers EAGAIN.
+fn load(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, attempts: c_int) -> Result<c_int> {
+    let mut left = attempts;
+    let result = loop {
+        let result = call_for_fd(attr);
+        left -= 1;
+        if result != Err(EAGAIN) || left <= 0 {
+            break result;
+        }
+    };
+    opts.set(field!(bpf_prog_load_opts.log_true_size), attr.log_true_size);
+    result
+}
+
+/// A load that is repeated with the surplus of the records zeroed, if the kernel says, by
+/// E2BIG and the size it writes back, that it knows shorter ones; and then, if it failed
+/// and the log is for that case, with the log.
+fn load_with_repair(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, attempts: c_int) -> Result<c_int> {
+    // The copies live until the last load with them is over.
+    let mut func_info = None;
+    let mut line_info = None;
+    let mut result = load(attr, opts, attempts);
+    while result == Err(E2BIG) {
+        if func_info.is_none() && attr.func_info_cnt != 0 && attr.func_info_rec_size < opts.func_info_rec_size {
+            // SAFETY: the caller's records, which his opts describe.
+            let copy = unsafe {
+                Records::cut(opts.func_info, opts.func_info_cnt, opts.func_info_rec_size, attr.func_info_rec_size)
+            }?;
+            attr.func_info = addr(copy.0);
+            attr.func_info_rec_size = opts.func_info_rec_size;
+            func_info = Some(copy);
+        } else if line_info.is_none() && attr.line_info_cnt != 0 && attr.line_info_rec_size < opts.line_info_rec_size {
+            // SAFETY: the caller's records, which his opts describe.
+            let copy = unsafe {
+                Records::cut(opts.line_info, opts.line_info_cnt, opts.line_info_rec_size, attr.line_info_rec_size)
+            }?;
+            attr.line_info = addr(copy.0);
+            attr.line_info_rec_size = opts.line_info_rec_size;
+            line_info = Some(copy);
+        } else {
+            break;
+        }
+        result = load(attr, opts, attempts);
+    }
+    if result.is_err() && opts.log_level == 0 && !opts.log_buf.is_null() {
+        give_log(attr, opts, 1);
+        result = load(attr, opts, attempts);
+    }
+    result
+}
+
+/// A copy of function or line records: the one thing that the library allocates.
+struct Records(*mut c_void);
+
+impl Records {
+    /// Copies the first `known` bytes of each record and zeroes the rest. No memory is E2BIG:
+    /// the answer that was to be repaired stands.
+    ///
+    /// # Safety
+    /// `records` is NULL or holds `count` records of `size` bytes, and `known` is less than `size`.
+    unsafe fn cut(records: *const c_void, count: u32, size: u32, known: u32) -> Result<Self> {
+        let (count, size, known) = (count as usize, size as usize, known as usize);
+        // SAFETY: `calloc` checks the product; all-zero bytes are what it gives.
+        let copy = Self(unsafe { libc::calloc(count, size) });
+        if copy.0.is_null() || records.is_null() {
+            return Err(E2BIG);
+        }
+        for i in 0..count {
+            // SAFETY: both hold `count * size` bytes, which did not overflow.
+            unsafe { records.byte_add(i * size).copy_to_nonoverlapping(copy.0.byte_add(i * size), known) };
+        }
+        Ok(copy)
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        // SAFETY: `calloc` gave it, or it is NULL.
+        unsafe { libc::free(self.0) };
+    }
+}
+
+/// Options of bpf_prog_bind_map().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_prog_bind_opts {
+    /// Size of this struct, for forward and backward compatibility.
+    pub sz: usize,
+    /// Flags; none so far.
+    pub flags: __u32,
+}
+opts!(bpf_prog_bind_opts { sz, flags });
+
+/// Bind a map to a program, so that it lives as long, though no instruction names it.
+///
+/// @param prog_fd  the program
+/// @param map_fd   the map
+/// @param opts     options, or NULL
+/// @return 0, also if they are bound already, or a negative error code (also in errno):
+///   - EBADF: a descriptor is bad
+///   - EINVAL: a descriptor is of another kind; bad opts
+///
+/// Since Linux 5.10. See bpf(2), BPF_PROG_BIND_MAP.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_prog_bind_map(prog_fd: c_int, map_fd: c_int, opts: *const bpf_prog_bind_opts) -> c_int {
+    to_c(|| {
+        // SAFETY: the caller's opts.
+        let opts = unsafe { opts::read(opts) }?;
+        call(&mut ProgBindMap {
+            prog_fd: prog_fd.cast_unsigned(),
+            map_fd: map_fd.cast_unsigned(),
+            flags: opts.flags,
+        })
+    })
+}
+
+/// Options and outputs of bpf_prog_test_run_opts().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_test_run_opts {
+    /// Size of this struct, for forward and backward compatibility.
+    pub sz: usize,
+    /// Packet or other data to run on; NULL for none.
+    pub data_in: *const c_void,
+    /// Takes the data as the program leaves it; NULL if unwanted.
+    pub data_out: *mut c_void,
+    /// Size of data_in, in bytes.
+    pub data_size_in: __u32,
+    /// In: size of data_out, in bytes. Out: size of the data.
+    pub data_size_out: __u32,
+    /// Context to run on; NULL for the default (Linux 5.2).
+    pub ctx_in: *const c_void,
+    /// Takes the context as the program leaves it; NULL if unwanted (Linux 5.2).
+    pub ctx_out: *mut c_void,
+    /// Size of ctx_in, in bytes.
+    pub ctx_size_in: __u32,
+    /// In: size of ctx_out, in bytes. Out: size of the context.
+    pub ctx_size_out: __u32,
+    /// Out: what the program returned.
+    pub retval: __u32,
+    /// How many times to run; 0 means once.
+    pub repeat: c_int,
+    /// Out: average time of one run, in nanoseconds.
+    pub duration: __u32,
+    /// `BPF_F_TEST_*` flags (Linux 5.10).
+    pub flags: __u32,
+    /// CPU to run on, with `BPF_F_TEST_RUN_ON_CPU` (Linux 5.10).
+    pub cpu: __u32,
+    /// Packets in a batch, with `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18).
+    pub batch_size: __u32,
+}
+opts!(bpf_test_run_opts {
+    sz,
+    data_in,
+    data_out,
+    data_size_in,
+    data_size_out,
+    ctx_in,
+    ctx_out,
+    ctx_size_in,
+    ctx_size_out,
+    retval,
+    repeat,
+    duration,
+    flags,
+    cpu,
+    batch_size,
+});
+
+/// Run a program on given data, in the kernel, without attaching it.
+///
+/// The outputs data_size_out, ctx_size_out, retval and duration are written on failure too.
+///
+/// @param prog_fd  the program
+/// @param opts     input and outputs, or NULL
+/// @return 0, or a negative error code (also in errno):
+///   - EBADF: prog_fd is bad
+///   - EINVAL: the sizes or the flags do not suit the program; bad opts
+///   - ENOSPC: data_out is too small; data_size_out says what it takes
+///   - ENOTSUPP (524): not for this type of program
+///
+/// Since Linux 4.12. See bpf(2), BPF_PROG_TEST_RUN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_prog_test_run_opts(prog_fd: c_int, opts: *mut bpf_test_run_opts) -> c_int {
+    to_c(|| {
+        // SAFETY: the caller's opts.
+        let mut opts = unsafe { InOut::new(opts) }?;
+        let mut attr = ProgTestRun {
+            prog_fd: prog_fd.cast_unsigned(),
+            batch_size: opts.batch_size,
+            cpu: opts.cpu,
+            flags: opts.flags,
+            repeat: opts.repeat.cast_unsigned(),
+            duration: opts.duration,
+            ctx_size_in: opts.ctx_size_in,
+            ctx_size_out: opts.ctx_size_out,
+            data_size_in: opts.data_size_in,
+            data_size_out: opts.data_size_out,
+            ctx_in: addr(opts.ctx_in),
+            ctx_out: addr(opts.ctx_out),
+            data_in: addr(opts.data_in),
+            data_out: addr(opts.data_out),
+            retval: opts.retval,
+            pad: 0,
+        };
+        let result = call(&mut attr);
+        opts.set(field!(bpf_test_run_opts.data_size_out), attr.data_size_out);
+        opts.set(field!(bpf_test_run_opts.ctx_size_out), attr.ctx_size_out);
+        opts.set(field!(bpf_test_run_opts.duration), attr.duration);
+        opts.set(field!(bpf_test_run_opts.retval), attr.retval);
+        result
+    })
+}
+
+/// Options of bpf_prog_stream_read(); none so far.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_prog_stream_read_opts {
+    /// Size of this struct, for forward and backward compatibility.
+    pub sz: usize,
+}
+opts!(bpf_prog_stream_read_opts { sz });
+
+/// Read what a program wrote to one of its streams.
+///
+/// @param prog_fd    the program
+/// @param stream_id  BPF_STDOUT (1) or BPF_STDERR (2)
+/// @param buf        takes the text, which is not terminated
+/// @param buf_len    size of buf, in bytes
+/// @param opts       options, or NULL
+/// @return number of bytes read, 0 if there is nothing, or a negative error code (also in errno):
+///   - EBADF: prog_fd is bad
+///   - EFAULT: buf is bad
+///   - ENOENT: there is no such stream
+///   - EINVAL: bad opts, or an older kernel
+///
+/// Since Linux 6.17. See bpf(2), BPF_PROG_STREAM_READ_BY_FD.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_prog_stream_read(
+    prog_fd: c_int,
+    stream_id: __u32,
+    buf: *mut c_void,
+    buf_len: __u32,
+    opts: *mut bpf_prog_stream_read_opts,
+) -> c_int {
+    to_c(|| {
+        // SAFETY: the caller's opts.
+        unsafe { opts::read(opts) }?;
+        call(&mut ProgStreamRead {
+            stream_buf: addr(buf),
+            stream_buf_len: buf_len,
+            stream_id,
+            prog_fd: prog_fd.cast_unsigned(),
+            pad: 0,
+        })
+    })
+}
+
+/// Options of bpf_prog_assoc_struct_ops().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_prog_assoc_struct_ops_opts {
+    /// Size of this struct, for forward and backward compatibility.
+    pub sz: usize,
+    /// Flags; none so far.
+    pub flags: __u32,
+}
+opts!(bpf_prog_assoc_struct_ops_opts { sz, flags });
+
+/// Associate a program with a struct_ops map, for the kernel functions that it calls.
+///
+/// @param prog_fd  the program, not itself of type struct_ops
+/// @param map_fd   the struct_ops map
+/// @param opts     options, or NULL
+/// @return 0, or a negative error code (also in errno):
+///   - EBADF: a descriptor is bad
+///   - EINVAL: the program or the map is of another type; bad opts, or an older kernel
+///   - EBUSY: the program is associated with another map
+///
+/// Since Linux 7.0. See bpf(2), BPF_PROG_ASSOC_STRUCT_OPS.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_prog_assoc_struct_ops(
+    prog_fd: c_int,
+    map_fd: c_int,
+    opts: *mut bpf_prog_assoc_struct_ops_opts,
+) -> c_int {
+    to_c(|| {
+        // SAFETY: the caller's opts.
+        let opts = unsafe { opts::read(opts) }?;
+        call(&mut ProgAssocStructOps {
+            map_fd: map_fd.cast_unsigned(),
+            prog_fd: prog_fd.cast_unsigned(),
+            flags: opts.flags,
+        })
+    })
+}

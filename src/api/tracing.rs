@@ -1,0 +1,135 @@
+//! Tracing: raw tracepoints, what a task traces, run-time statistics.
+
+use core::ffi::{c_char, c_int};
+
+use crate::kernel::attr::*;
+use crate::kernel::{call, call_for_fd};
+use crate::opts::{self, opts};
+use crate::result::{Out, Result, to_c};
+use crate::types::{__u32, __u64, bpf_stats_type};
+
+/// Options of bpf_raw_tracepoint_open_opts().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bpf_raw_tp_opts {
+    /// Size of this struct, for forward and backward compatibility.
+    pub sz: usize,
+    /// Name of the tracepoint; NULL for programs that name their target when they are loaded.
+    pub tp_name: *const c_char,
+    /// What bpf_get_attach_cookie() gives the program (Linux 6.10).
+    pub cookie: __u64,
+}
+opts!(bpf_raw_tp_opts { sz, tp_name, cookie });
+
+/// Attach a program to a raw tracepoint, with options.
+///
+/// @param prog_fd  the program
+/// @param opts     options, or NULL
+/// @return descriptor that holds the attachment, to be closed by the caller, or a negative error code (also in errno):
+///   - ENOENT: there is no such tracepoint
+///   - EBADF: prog_fd is bad
+///   - EINVAL: the program is of another type; bad opts
+///   - EPERM: needs CAP_PERFMON
+///
+/// Since Linux 4.17. See bpf(2), BPF_RAW_TRACEPOINT_OPEN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_raw_tracepoint_open_opts(prog_fd: c_int, opts: *mut bpf_raw_tp_opts) -> c_int {
+    to_c(|| {
+        // SAFETY: the caller's opts.
+        let opts = unsafe { opts::read(opts) }?;
+        raw_tracepoint_open(prog_fd, opts.tp_name, opts.cookie)
+    })
+}
+
+/// Attach a program to a raw tracepoint.
+///
+/// @param name     name of the tracepoint; NULL for programs that name their target when they are loaded
+/// @param prog_fd  the program
+/// @return descriptor that holds the attachment, to be closed by the caller, or a negative error code (also in errno):
+///   as bpf_raw_tracepoint_open_opts()
+///
+/// Since Linux 4.17. See bpf(2), BPF_RAW_TRACEPOINT_OPEN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_raw_tracepoint_open(name: *const c_char, prog_fd: c_int) -> c_int {
+    to_c(|| raw_tracepoint_open(prog_fd, name, 0))
+}
+
+/// What both of them, and older kernels' links, come to.
+pub fn raw_tracepoint_open(prog_fd: c_int, name: *const c_char, cookie: u64) -> Result<c_int> {
+    call_for_fd(&mut RawTracepointOpen {
+        name: addr(name),
+        prog_fd: prog_fd.cast_unsigned(),
+        pad: 0,
+        cookie,
+    })
+}
+
+/// Ask what a task's perf event or raw tracepoint is, and what program is attached to it.
+///
+/// The outputs are written on failure too; none but buf may be NULL.
+///
+/// @param pid           the task
+/// @param fd            a descriptor of that task
+/// @param flags         0
+/// @param buf           takes the name of the tracepoint, function or file, terminated; may be NULL
+/// @param buf_len       in: size of buf, in bytes; out: length of the name
+/// @param prog_id       out: id of the program
+/// @param fd_type       out: `BPF_FD_TYPE_*`
+/// @param probe_offset  out: offset in the function or file, for probes
+/// @param probe_addr    out: address of the function, for probes
+/// @return 0, or a negative error code (also in errno):
+///   - ENOENT: there is no such task
+///   - EBADF: the task has no such descriptor
+///   - ENOSPC: buf is too small; what fits of the name is there
+///   - EINVAL: an output is NULL; flags
+///   - ENOTSUPP (524): the descriptor is something else
+///   - EPERM: needs CAP_SYS_ADMIN
+///
+/// Since Linux 4.18. See bpf(2), BPF_TASK_FD_QUERY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_task_fd_query(
+    pid: c_int,
+    fd: c_int,
+    flags: __u32,
+    buf: *mut c_char,
+    buf_len: *mut __u32,
+    prog_id: *mut __u32,
+    fd_type: *mut __u32,
+    probe_offset: *mut __u64,
+    probe_addr: *mut __u64,
+) -> c_int {
+    to_c(|| {
+        // SAFETY: the caller's outputs.
+        let (buf_len, prog_id, fd_type) = unsafe { (Out::new(buf_len)?, Out::new(prog_id)?, Out::new(fd_type)?) };
+        // SAFETY: likewise.
+        let (probe_offset, probe_addr) = unsafe { (Out::new(probe_offset)?, Out::new(probe_addr)?) };
+        let mut attr = TaskFdQuery {
+            pid: pid.cast_unsigned(),
+            fd: fd.cast_unsigned(),
+            flags,
+            buf: addr(buf),
+            buf_len: buf_len.get(),
+            ..zeroed()
+        };
+        let result = call(&mut attr);
+        buf_len.set(attr.buf_len);
+        prog_id.set(attr.prog_id);
+        fd_type.set(attr.fd_type);
+        probe_offset.set(attr.probe_offset);
+        probe_addr.set(attr.probe_addr);
+        result
+    })
+}
+
+/// Have the kernel keep statistics, while the descriptor is open.
+///
+/// @param type  BPF_STATS_RUN_TIME: how often programs run and for how long
+/// @return descriptor, to be closed by the caller, or a negative error code (also in errno):
+///   - EINVAL: unknown type
+///   - EPERM: needs CAP_SYS_ADMIN
+///
+/// Since Linux 5.8. See bpf(2), BPF_ENABLE_STATS.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpf_enable_stats(r#type: bpf_stats_type) -> c_int {
+    to_c(|| call_for_fd(&mut EnableStats { type_: r#type.0 }))
+}

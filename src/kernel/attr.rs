@@ -1,0 +1,380 @@
+//! One attribute record per `bpf(2)` command: exactly the bytes that are sent.
+//!
+//! A record carries its command in its type, so it cannot be sent with another, and it is
+//! always whole: every record is made from [`zeroed`], padding included. `packed(4)` makes
+//! its size end with its last member (92 bytes for `MapCreate`, not 96) and its layout the
+//! same on 32-bit and 64-bit. Members have the names that `union bpf_attr` gives them.
+
+use core::ffi::{c_char, c_void};
+use core::mem::MaybeUninit;
+
+use super::uapi::*;
+
+/// What `bpf(2)` can be called with.
+///
+/// # Safety
+/// All members are integers (or arrays of them), so that all-zero bytes are a value and
+/// every byte is initialised.
+pub unsafe trait Attr: Copy {
+    const CMD: bpf_cmd;
+}
+
+/// The address that a pointer from C is sent as: zero-extended to 64 bits.
+pub fn addr<T>(pointer: *const T) -> u64 {
+    pointer.cast::<c_void>() as usize as u64
+}
+
+/// A record with every byte zero, to be filled with `..zeroed()`.
+pub fn zeroed<A: Attr>() -> A {
+    // SAFETY: `Attr` promises that all-zero bytes are a value.
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+/// Declares a record: its members, which are integers with nothing between them, and its size.
+macro_rules! record {
+    ($(#[$doc:meta])* $name:ident $([$cmd:ident])?: $size:literal { $($(#[$note:meta])* $member:ident: $ty:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[repr(C, packed(4))]
+        #[derive(Clone, Copy)]
+        pub struct $name $(<const $cmd: bpf_cmd>)? { $($(#[$note])* pub $member: $ty),* }
+        const _: () = assert!(0 $(+ size_of::<$ty>())* == $size);
+    };
+}
+
+/// Declares records, each with the command it belongs to.
+macro_rules! attrs {
+    ($($(#[$doc:meta])* $name:ident: $cmd:ident, $size:literal $members:tt)*) => {$(
+        record! { $(#[$doc])* $name: $size $members }
+        // SAFETY: `record!` has only integers, and its size is asserted.
+        unsafe impl Attr for $name {
+            const CMD: bpf_cmd = $cmd;
+        }
+        const _: () = assert!(size_of::<$name>() == $size);
+    )*};
+}
+
+/// Declares records that several commands share: with each command it is a type of its own.
+macro_rules! shared_attrs {
+    ($($(#[$doc:meta])* $name:ident: $size:literal $members:tt)*) => {$(
+        record! { $(#[$doc])* $name [CMD]: $size $members }
+        // SAFETY: `record!` has only integers, and its size is asserted.
+        unsafe impl<const CMD: bpf_cmd> Attr for $name<CMD> {
+            const CMD: bpf_cmd = CMD;
+        }
+        const _: () = assert!(size_of::<$name<0>>() == $size);
+    )*};
+}
+
+attrs! {
+    MapCreate: BPF_MAP_CREATE, 92 {
+        map_type: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        map_flags: u32,
+        inner_map_fd: u32,
+        numa_node: u32,
+        map_name: [u8; NAME_LEN],
+        map_ifindex: u32,
+        btf_fd: u32,
+        btf_key_type_id: u32,
+        btf_value_type_id: u32,
+        btf_vmlinux_value_type_id: u32,
+        map_extra: u64,
+        value_type_btf_obj_fd: i32,
+        map_token_fd: i32,
+        excl_prog_hash: u64,
+        excl_prog_hash_size: u32,
+    }
+    MapGetNextKey: BPF_MAP_GET_NEXT_KEY, 24 {
+        map_fd: u32,
+        pad: u32,
+        key: u64,
+        next_key: u64,
+    }
+    MapFreeze: BPF_MAP_FREEZE, 4 {
+        map_fd: u32,
+    }
+    ProgLoad: BPF_PROG_LOAD, 168 {
+        prog_type: u32,
+        insn_cnt: u32,
+        insns: u64,
+        license: u64,
+        log_level: u32,
+        log_size: u32,
+        log_buf: u64,
+        kern_version: u32,
+        prog_flags: u32,
+        prog_name: [u8; NAME_LEN],
+        prog_ifindex: u32,
+        expected_attach_type: u32,
+        prog_btf_fd: u32,
+        func_info_rec_size: u32,
+        func_info: u64,
+        func_info_cnt: u32,
+        line_info_rec_size: u32,
+        line_info: u64,
+        line_info_cnt: u32,
+        attach_btf_id: u32,
+        /// Also `attach_btf_obj_fd`.
+        attach_prog_fd: u32,
+        core_relo_cnt: u32,
+        fd_array: u64,
+        core_relos: u64,
+        core_relo_rec_size: u32,
+        log_true_size: u32,
+        prog_token_fd: i32,
+        fd_array_cnt: u32,
+        signature: u64,
+        signature_size: u32,
+        keyring_id: i32,
+    }
+    ProgTestRun: BPF_PROG_TEST_RUN, 80 {
+        prog_fd: u32,
+        retval: u32,
+        data_size_in: u32,
+        data_size_out: u32,
+        data_in: u64,
+        data_out: u64,
+        repeat: u32,
+        duration: u32,
+        ctx_size_in: u32,
+        ctx_size_out: u32,
+        ctx_in: u64,
+        ctx_out: u64,
+        flags: u32,
+        cpu: u32,
+        batch_size: u32,
+        pad: u32,
+    }
+    BtfGetFdById: BPF_BTF_GET_FD_BY_ID, 16 {
+        btf_id: u32,
+        next_id: u32,
+        open_flags: u32,
+        fd_by_id_token_fd: i32,
+    }
+    ObjGetInfoByFd: BPF_OBJ_GET_INFO_BY_FD, 16 {
+        bpf_fd: u32,
+        info_len: u32,
+        info: u64,
+    }
+    ProgQuery: BPF_PROG_QUERY, 64 {
+        /// Also `target_ifindex`.
+        target_fd: u32,
+        attach_type: u32,
+        query_flags: u32,
+        attach_flags: u32,
+        prog_ids: u64,
+        count: u32,
+        pad: u32,
+        prog_attach_flags: u64,
+        link_ids: u64,
+        link_attach_flags: u64,
+        revision: u64,
+    }
+    RawTracepointOpen: BPF_RAW_TRACEPOINT_OPEN, 24 {
+        name: u64,
+        prog_fd: u32,
+        pad: u32,
+        cookie: u64,
+    }
+    BtfLoad: BPF_BTF_LOAD, 40 {
+        btf: u64,
+        btf_log_buf: u64,
+        btf_size: u32,
+        btf_log_size: u32,
+        btf_log_level: u32,
+        btf_log_true_size: u32,
+        btf_flags: u32,
+        btf_token_fd: i32,
+    }
+    TaskFdQuery: BPF_TASK_FD_QUERY, 48 {
+        pid: u32,
+        fd: u32,
+        flags: u32,
+        buf_len: u32,
+        buf: u64,
+        prog_id: u32,
+        fd_type: u32,
+        probe_offset: u64,
+        probe_addr: u64,
+    }
+    LinkUpdate: BPF_LINK_UPDATE, 16 {
+        link_fd: u32,
+        /// Also `new_map_fd`.
+        new_prog_fd: u32,
+        flags: u32,
+        /// Also `old_map_fd`.
+        old_prog_fd: u32,
+    }
+    LinkDetach: BPF_LINK_DETACH, 4 {
+        link_fd: u32,
+    }
+    EnableStats: BPF_ENABLE_STATS, 4 {
+        type_: u32,
+    }
+    IterCreate: BPF_ITER_CREATE, 8 {
+        link_fd: u32,
+        flags: u32,
+    }
+    ProgBindMap: BPF_PROG_BIND_MAP, 12 {
+        prog_fd: u32,
+        map_fd: u32,
+        flags: u32,
+    }
+    TokenCreate: BPF_TOKEN_CREATE, 8 {
+        flags: u32,
+        bpffs_fd: u32,
+    }
+    ProgStreamRead: BPF_PROG_STREAM_READ_BY_FD, 24 {
+        stream_buf: u64,
+        stream_buf_len: u32,
+        stream_id: u32,
+        prog_fd: u32,
+        pad: u32,
+    }
+    ProgAssocStructOps: BPF_PROG_ASSOC_STRUCT_OPS, 12 {
+        map_fd: u32,
+        prog_fd: u32,
+        flags: u32,
+    }
+}
+
+shared_attrs! {
+    /// Of the four commands that look up, update and delete an element.
+    MapElem: 32 {
+        map_fd: u32,
+        pad: u32,
+        key: u64,
+        value: u64,
+        flags: u64,
+    }
+    /// Of the four batch commands.
+    MapBatch: 56 {
+        in_batch: u64,
+        out_batch: u64,
+        keys: u64,
+        values: u64,
+        count: u32,
+        map_fd: u32,
+        elem_flags: u64,
+        flags: u64,
+    }
+    /// `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
+    ObjPath: 20 {
+        pathname: u64,
+        bpf_fd: u32,
+        file_flags: u32,
+        path_fd: i32,
+    }
+    /// `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`.
+    ProgAttachDetach: 32 {
+        /// Also `target_ifindex`.
+        target_fd: u32,
+        attach_bpf_fd: u32,
+        attach_type: u32,
+        attach_flags: u32,
+        replace_bpf_fd: u32,
+        /// Also `relative_id`, with `BPF_F_ID` in the flags.
+        relative_fd: u32,
+        expected_revision: u64,
+    }
+    /// Of the four commands that walk through ids.
+    GetNextId: 12 {
+        start_id: u32,
+        next_id: u32,
+        open_flags: u32,
+    }
+    /// Of the three commands that open a program, a map or a link by its id.
+    GetFdById: 12 {
+        /// Also `prog_id`, `map_id`, `link_id`.
+        start_id: u32,
+        next_id: u32,
+        open_flags: u32,
+    }
+}
+
+/// `BPF_LINK_CREATE`: 16 bytes, then the 48 of the member that belongs to the attach type.
+#[repr(C, packed(4))]
+#[derive(Clone, Copy)]
+pub struct LinkCreate<M> {
+    /// Also `map_fd`.
+    pub prog_fd: u32,
+    /// Also `target_ifindex`.
+    pub target_fd: u32,
+    pub attach_type: u32,
+    pub flags: u32,
+    pub member: M,
+}
+
+/// What may follow in a [`LinkCreate`].
+///
+/// # Safety
+/// All members are integers, and they are 48 bytes with nothing between them.
+pub unsafe trait LinkMember: Copy {}
+
+// SAFETY: the four integers are followed by a `LinkMember`, which is integers too.
+unsafe impl<M: LinkMember> Attr for LinkCreate<M> {
+    const CMD: bpf_cmd = BPF_LINK_CREATE;
+}
+
+macro_rules! link_members {
+    ($($(#[$doc:meta])* $name:ident $members:tt)*) => {$(
+        record! { $(#[$doc])* $name: 48 $members }
+        // SAFETY: `record!` has only integers, and its size is asserted.
+        unsafe impl LinkMember for $name {}
+        const _: () = assert!(size_of::<LinkCreate<$name>>() == 64);
+    )*};
+}
+
+link_members! {
+    /// `target_btf_id` alone, or nothing.
+    TargetBtfId { target_btf_id: u32, pad: [u32; 11] }
+    Iter { iter_info: u64, iter_info_len: u32, pad: [u32; 9] }
+    PerfEvent { bpf_cookie: u64, pad: [u32; 10] }
+    KprobeMulti { flags: u32, cnt: u32, syms: u64, addrs: u64, cookies: u64, pad: [u32; 4] }
+    Tracing { target_btf_id: u32, pad0: u32, cookie: u64, pad: [u32; 8] }
+    Netfilter { pf: u32, hooknum: u32, priority: i32, flags: u32, pad: [u32; 8] }
+    /// `tcx`, `netkit` and `cgroup`. `relative_fd` is also `relative_id`, with `BPF_F_ID` in the flags.
+    Relative { relative_fd: u32, pad0: u32, expected_revision: u64, pad: [u32; 8] }
+    UprobeMulti {
+        path: u64,
+        offsets: u64,
+        ref_ctr_offsets: u64,
+        cookies: u64,
+        cnt: u32,
+        flags: u32,
+        pid: u32,
+        path_fd: u32,
+    }
+    TracingMulti { ids: u64, cookies: u64, cnt: u32, pad: [u32; 7] }
+}
+
+/// What a call with `BPF_COMMON_ATTRS` carries besides its own record.
+#[repr(C, packed(4))]
+#[derive(Clone, Copy, Default)]
+pub struct CommonAttr {
+    pub log_buf: u64,
+    pub log_size: u32,
+    pub log_level: u32,
+    pub log_true_size: u32,
+    pub pad: u32,
+}
+const _: () = assert!(size_of::<CommonAttr>() == 24);
+
+/// The length of an object's name in a record, its NUL included.
+pub const NAME_LEN: usize = BPF_OBJ_NAME_LEN as usize;
+
+/// A name as a record holds it: cut at 15 bytes, always terminated, the rest zero.
+///
+/// # Safety
+/// `name` points to a NUL-terminated string.
+pub unsafe fn name(name: *const c_char) -> [u8; NAME_LEN] {
+    let mut bytes = [0; NAME_LEN];
+    // SAFETY: `strnlen` reads up to the NUL or 15 bytes, and as many are copied.
+    unsafe {
+        let len = libc::strnlen(name, NAME_LEN - 1);
+        name.cast::<u8>().copy_to_nonoverlapping(bytes.as_mut_ptr(), len);
+    }
+    bytes
+}

@@ -1,0 +1,19 @@
+//! What the kernel sees: the records, the one call, and what is known of the kernel.
+
+pub mod attr;
+pub mod call;
+pub mod features;
+mod layout;
+pub mod memlock;
+#[cfg(test)]
+pub mod scripted;
+#[allow(
+    dead_code,
+    missing_docs,
+    non_camel_case_types,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks
+)]
+pub mod uapi;
+
+pub use call::{call, call_for_fd};
