@@ -79,10 +79,16 @@ toolchain() {
     [ -z "$lacking" ]
 }
 
-# The library, installed into $build/$arch/stage.
+# The library, installed into $stage.
 build_library() {
-    stage=${STANDIN:-$build/$arch/stage}
-    :
+    if [ "$arch" = x86_64 ]; then
+        stage=${CARGO_TARGET_DIR:-$top/target}/stage
+        quietly library make -C "$top" stage
+    else
+        stage=$build/$arch/stage
+        quietly library make -C "$top" stage "TARGET=$build/$arch/library" "STAGE=$stage" "RUST_TARGET=$target" \
+            "CARGO=$cargo" "CARGOFLAGS=$rust_flags" "CC=$cc" "AR=${tools}ar" "OBJCOPY=${tools}objcopy"
+    fi
 }
 
 # The attribute records' layout, as a static library.

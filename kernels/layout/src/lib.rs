@@ -19,8 +19,12 @@ mod uapi;
 
 use attr::*;
 
+type MapLookupElem = MapElem<{ uapi::BPF_MAP_LOOKUP_ELEM }>;
 type MapLookupBatch = MapBatch<{ uapi::BPF_MAP_LOOKUP_BATCH }>;
+type ObjPin = ObjPath<{ uapi::BPF_OBJ_PIN }>;
+type ProgAttach = ProgAttachDetach<{ uapi::BPF_PROG_ATTACH }>;
 type ProgGetNextId = GetNextId<{ uapi::BPF_PROG_GET_NEXT_ID }>;
+type ProgGetFdById = GetFdById<{ uapi::BPF_PROG_GET_FD_BY_ID }>;
 
 /// A record, and where the kernel has it.
 #[repr(C)]

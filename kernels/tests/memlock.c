@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * RLIMIT_MEMLOCK: a kernel that charges BPF memory to it has it raised before
+ * the first map, program or BTF of a process, once; any other kernel is left
+ * alone. What the library does happens once in a process, so each case is a
+ * process of its own.
+ */
+#include "support.h"
+
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* Less than any map of the tests is charged with. */
+#define TINY 4096
+/* More than they need together. */
+#define AMPLE (64UL << 20)
+
+/* Runs a case in a child process, which reports its own failures; fails if it fails. */
+static void in_child(void (*run)(void))
+{
+	int status;
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	assert_int_not_equal(child, -1);
+	if (child == 0) {
+		run();
+		fflush(stdout);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		fail_msg("the child process failed (status %#x)", status);
+}
+
+/* In a child: cmocka's assertions would run the parent's tests on from here. */
+#define must(condition) do { \
+	if (!(condition)) { \
+		printf("# %s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
+		fflush(stdout); \
+		_exit(1); \
+	} \
+} while (0)
+
+static void set_soft_limit(rlim_t soft)
+{
+	struct rlimit limit;
+
+	must(getrlimit(RLIMIT_MEMLOCK, &limit) == 0);
+	limit.rlim_cur = soft;
+	must(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
+}
+
+static struct rlimit current_limit(void)
+{
+	struct rlimit limit;
+
+	must(getrlimit(RLIMIT_MEMLOCK, &limit) == 0);
+	return limit;
+}
+
+static int charged_map(void)
+{
+	return bpf_map_create(BPF_MAP_TYPE_ARRAY, "charged", 4, 8192, 4, NULL);
+}
+
+static int load_program(void)
+{
+	struct bpf_insn insns[] = { MOV_IMM(0, 0), EXIT() };
+
+	return bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "charged", "GPL", insns, ARRAY_SIZE(insns), NULL);
+}
+
+/* Asks the kernel itself, past the library: with nothing allowed, can there be a map? */
+static bool kernel_charges_the_limit(void)
+{
+	struct rlimit before, none;
+	struct { __u32 type, key, value, entries, flags; } attr = { BPF_MAP_TYPE_ARRAY, 4, 8192, 4, 0 };
+
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &none), 0);
+	int fd = syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
+	int err = errno;
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &before), 0);
+	if (fd >= 0) {
+		close(fd);
+		return false;
+	}
+	assert_int_equal(err, EPERM);
+	return true;
+}
+
+static void raised_for_a_map_and_never_again(void)
+{
+	set_soft_limit(TINY);
+	must(charged_map() >= 3);
+	must(current_limit().rlim_cur == RLIM_INFINITY);
+	must(current_limit().rlim_max == RLIM_INFINITY);
+	set_soft_limit(TINY);
+	must(charged_map() == -EPERM && errno == EPERM);
+	must(load_program() == -EPERM && errno == EPERM);
+	must(current_limit().rlim_cur == TINY);
+}
+
+static void raised_for_a_program(void)
+{
+	set_soft_limit(0);
+	must(load_program() >= 3);
+	must(current_limit().rlim_cur == RLIM_INFINITY);
+}
+
+static void raised_for_btf(void)
+{
+	set_soft_limit(TINY);
+	must(bpf_btf_load("", 0, NULL) == -EINVAL && errno == EINVAL);
+	must(current_limit().rlim_cur == RLIM_INFINITY);
+}
+
+static void raised_to_what_was_asked(void)
+{
+	set_soft_limit(TINY);
+	must(libbpf_set_memlock_rlim(AMPLE * 2) == 0);
+	must(libbpf_set_memlock_rlim(AMPLE) == 0);
+	must(current_limit().rlim_cur == TINY);
+	must(charged_map() >= 3);
+	must(current_limit().rlim_cur == AMPLE && current_limit().rlim_max == AMPLE);
+	must(libbpf_set_memlock_rlim(AMPLE * 2) == -EBUSY && errno == EBUSY);
+	must(current_limit().rlim_cur == AMPLE);
+}
+
+static void never_raised_when_disabled(void)
+{
+	set_soft_limit(TINY);
+	must(libbpf_set_memlock_rlim(0) == 0);
+	must(charged_map() == -EPERM && errno == EPERM);
+	must(load_program() == -EPERM && errno == EPERM);
+	must(current_limit().rlim_cur == TINY);
+	/* It has not been raised yet: there is still time to ask for it. */
+	must(libbpf_set_memlock_rlim(AMPLE) == 0);
+	must(charged_map() >= 3);
+	must(current_limit().rlim_cur == AMPLE);
+}
+
+static void left_alone(void)
+{
+	struct rlimit hard = current_limit();
+
+	set_soft_limit(TINY);
+	must(charged_map() >= 3);
+	must(load_program() >= 3);
+	must(bpf_btf_load("", 0, NULL) == -EINVAL);
+	must(current_limit().rlim_cur == TINY && current_limit().rlim_max == hard.rlim_max);
+	must(libbpf_set_memlock_rlim(AMPLE) == 0);
+	must(charged_map() >= 3);
+	must(current_limit().rlim_cur == TINY && current_limit().rlim_max == hard.rlim_max);
+	must(libbpf_set_memlock_rlim(0) == 0);
+}
+
+#define NEEDS_CHARGING() do { \
+	if (!kernel_charges_the_limit()) \
+		skip_test("this kernel does not charge BPF memory to RLIMIT_MEMLOCK"); \
+} while (0)
+
+TEST(the_limit_is_raised_for_the_first_map_and_never_again)
+{
+	NEEDS_CHARGING();
+	in_child(raised_for_a_map_and_never_again);
+}
+
+TEST(the_limit_is_raised_for_a_first_program)
+{
+	NEEDS_CHARGING();
+	in_child(raised_for_a_program);
+}
+
+TEST(the_limit_is_raised_for_a_first_btf)
+{
+	NEEDS_CHARGING();
+	in_child(raised_for_btf);
+}
+
+TEST(the_limit_is_raised_to_what_was_asked_and_then_fixed)
+{
+	NEEDS_CHARGING();
+	in_child(raised_to_what_was_asked);
+}
+
+TEST(with_raising_disabled_a_tiny_limit_is_eperm)
+{
+	NEEDS_CHARGING();
+	in_child(never_raised_when_disabled);
+}
+
+TEST(a_kernel_that_does_not_charge_it_is_left_alone)
+{
+	if (kernel_charges_the_limit())
+		skip_test("this kernel charges BPF memory to RLIMIT_MEMLOCK (the other tests say what happens)");
+	in_child(left_alone);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(the_limit_is_raised_for_the_first_map_and_never_again),
+		T(the_limit_is_raised_for_a_first_program),
+		T(the_limit_is_raised_for_a_first_btf),
+		T(the_limit_is_raised_to_what_was_asked_and_then_fixed),
+		T(with_raising_disabled_a_tiny_limit_is_eperm),
+		T(a_kernel_that_does_not_charge_it_is_left_alone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
