@@ -28,7 +28,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 .DELETE_ON_ERROR:
 
 .PHONY: all
-all: $(SOLIB) $(ALIB) ## release build: .so, .a (the headers are in include/)
+all: $(SOLIB) $(ALIB) $(OUT)/fallback/libbpf.so.1 ## release build: .so, .a (the headers are in include/)
 
 .PHONY: help
 help: ## list the targets
@@ -38,29 +38,29 @@ help: ## list the targets
 # cargo builds static libraries; the linker makes of them what C programs link. There are two:
 # the shared object looks for a real libbpf through the dynamic loader, the archive must not.
 
-RUST_OUT = $(if $(RUST_TARGET),$(RUST_TARGET)/)release/libsysbpf.a
-cargo_build = $(CARGO) build --release --locked $(addprefix --target ,$(RUST_TARGET)) $(CARGOFLAGS)
+RUST_LIB    := $(TARGET)/$(addsuffix /,$(RUST_TARGET))release/libsysbpf.a
+cargo_build  = $(CARGO) build --release --locked --target-dir $(TARGET) $(addprefix --target ,$(RUST_TARGET)) $(CARGOFLAGS)
 
-$(TARGET)/shared/$(RUST_OUT): $(RUST_SOURCES)
-	$(cargo_build) --features rtld-next --target-dir $(TARGET)/shared
-	@touch $@
+$(OUT)/for-shared.a: $(RUST_SOURCES)
+	@mkdir -p $(OUT)
+	$(cargo_build) --features rtld-next
+	cp $(RUST_LIB) $@
 
-$(TARGET)/static/$(RUST_OUT): $(RUST_SOURCES)
-	$(cargo_build) --target-dir $(TARGET)/static
-	@touch $@
+# After the other, because cargo puts both in the same place.
+$(OUT)/for-static.a: $(RUST_SOURCES) | $(OUT)/for-shared.a
+	$(cargo_build)
+	cp $(RUST_LIB) $@
 
 # Nothing but libc: no start files (there is nothing to start), no libgcc.
-$(SOLIB): $(TARGET)/shared/$(RUST_OUT) libsysbpf.map
-	@mkdir -p $(OUT)
+$(SOLIB): $(OUT)/for-shared.a libsysbpf.map
 	$(CC) -shared -nostdlib -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive -lc \
 		-Wl,-soname,$(SONAME) -Wl,--version-script=libsysbpf.map -Wl,--gc-sections -Wl,-O1 \
 		-Wl,-Bsymbolic -Wl,--hash-style=gnu -Wl,-z,noseparate-code -Wl,-z,defs -Wl,-z,text -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
-		-Wl,--as-needed $(LDFLAGS)
+		-Wl,--as-needed -Wl,-S $(LDFLAGS)
 
 # One object with the API global and all else of Rust local, so that a program can link
 # another Rust static library too.
-$(ALIB): $(TARGET)/static/$(RUST_OUT) libsysbpf.symbols
-	@mkdir -p $(OUT)
+$(ALIB): $(OUT)/for-static.a libsysbpf.symbols
 	sed 's/@@.*//' libsysbpf.symbols >$(OUT)/api
 	$(CC) -r -nostdlib -o $(OUT)/libsysbpf.o -Wl,--gc-sections $$(sed 's/^/-Wl,-u,/' $(OUT)/api) $<
 	$(OBJCOPY) --keep-global-symbols=$(OUT)/api --remove-section='.debug*' --remove-section='.rela.debug*' \
@@ -68,10 +68,14 @@ $(ALIB): $(TARGET)/static/$(RUST_OUT) libsysbpf.symbols
 	rm -f $@
 	$(AR) rcsD $@ $(OUT)/libsysbpf.o
 
+# What -lbpf falls back to in the drop-in folder where no real libbpf is installed.
+$(OUT)/fallback/libbpf.so.1:
+	@mkdir -p $(@D)
+	$(CC) -shared -nostdlib -o $@ -Wl,-soname,libbpf.so.1 -x c /dev/null $(LDFLAGS)
+
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf $(OUT) $(STAGE) $(TARGET)/shared $(TARGET)/static
-	$(CARGO) clean
+	$(CARGO) clean --target-dir $(TARGET)
 
 # ---- Installing -----------------------------------------------------------------------------
 
@@ -92,7 +96,7 @@ install: all ## install (honours DESTDIR, PREFIX, LIBDIR, INCLUDEDIR)
 	$(substitute) pkgconfig/libbpf.pc.in >$(DESTDIR)$(DROPIN)/pkgconfig/libbpf.pc
 	$(substitute) pkgconfig/libbpf.so.in >$(DESTDIR)$(DROPIN)/libbpf.so
 	ln -sf ../libsysbpf.a $(DESTDIR)$(DROPIN)/libbpf.a
-	$(CC) -shared -nostdlib -o $(DESTDIR)$(DROPIN)/fallback/libbpf.so.1 -Wl,-soname,libbpf.so.1 -x c /dev/null
+	install -m 755 $(OUT)/fallback/libbpf.so.1 $(DESTDIR)$(DROPIN)/fallback/
 	$(substitute) scripts/sysbpf-run.in >$(DESTDIR)$(BINDIR)/sysbpf-run
 	chmod 755 $(DESTDIR)$(BINDIR)/sysbpf-run
 

@@ -12,6 +12,8 @@ mod api;
 mod kernel;
 mod opts;
 mod result;
+#[cfg(test)]
+mod tests;
 mod types;
 
 /// The linked library holds no path to a panic; `make check` looks for one in its symbols.

@@ -6,12 +6,12 @@
 //! field that he does not give at zero; [`InOut`] also writes outputs back, where he has
 //! room for them.
 
-use core::ffi::{CStr, c_int};
+use core::ffi::CStr;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ops::Deref;
 
-use crate::result::{EINVAL, Result};
+use crate::result::{EINVAL, Result, warn};
 
 /// A struct that arrives by pointer, with as many of its fields as the caller knows.
 ///
@@ -154,7 +154,7 @@ impl<T: Opts> InOut<T> {
     /// Whether all that the caller gives from `offset` on is zero.
     pub fn is_zero_after(&self, offset: usize) -> bool {
         // A size that no object can have counts as none, as it does for libbpf.
-        let len = usize::try_from(self.sz.wrapping_sub(offset).cast_signed()).unwrap_or(0);
+        let len = usize::try_from(self.sz.wrapping_sub(offset) as isize).unwrap_or(0);
         // SAFETY: `new` was promised `sz` readable bytes, of which these are the last.
         (0..len).all(|i| unsafe { self.opts.cast::<u8>().add(offset + i).read() } == 0)
     }
@@ -189,15 +189,4 @@ unsafe fn copy_given<T: Fields>(from: *const T, len: usize) -> T {
         from.cast::<u8>().copy_to_nonoverlapping(fields.as_mut_ptr().cast(), covered);
         fields.assume_init()
     }
-}
-
-/// Warns on stderr, as libbpf does: one line, written whole.
-fn warn(name: &CStr, what: &CStr) {
-    let parts = [c"libbpf: ", name, c": ", what, c"\n"].map(|part| libc::iovec {
-        iov_base: part.as_ptr().cast_mut().cast(),
-        iov_len: part.count_bytes(),
-    });
-    // SAFETY: `writev` reads the parts. If stderr is closed, nobody wants the warning; the
-    // errno of that is replaced by the one that the function returns.
-    unsafe { libc::writev(libc::STDERR_FILENO, parts.as_ptr(), parts.len() as c_int) };
 }

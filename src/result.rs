@@ -1,7 +1,7 @@
-//! The return protocol: a result inside, `-errno` with `errno` set outside; and outputs that
-//! the caller takes by pointer.
+//! The return protocol: a result inside, `-errno` with `errno` set outside; outputs that the
+//! caller takes by pointer; warnings.
 
-use core::ffi::c_int;
+use core::ffi::{CStr, c_int};
 
 use errno::{Errno, set_errno};
 
@@ -47,4 +47,13 @@ impl<T: Copy> Out<T> {
         // SAFETY: `new` was promised that it can be written.
         unsafe { self.0.write_unaligned(value) }
     }
+}
+
+/// Warns on stderr, as libbpf does: one line, written whole.
+pub fn warn(name: &CStr, what: &CStr) {
+    let parts = [c"libbpf: ", name, c": ", what, c"\n"]
+        .map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.count_bytes() });
+    // SAFETY: `writev` reads the parts. If stderr is closed, nobody wants the warning; the
+    // errno of that is replaced by the one that the function returns.
+    unsafe { libc::writev(libc::STDERR_FILENO, parts.as_ptr(), parts.len() as c_int) };
 }

@@ -24,7 +24,5 @@ pub fn generate(include: &Path, out: &Path) -> Result<(), String> {
         .allowlist_item("BPF_COMMON_ATTRS")
         .generate()
         .map_err(|error| error.to_string())?;
-    bindings
-        .write_to_file(out)
-        .map_err(|error| format!("{}: {error}", out.display()))
+    bindings.write_to_file(out).map_err(|error| format!("{}: {error}", out.display()))
 }

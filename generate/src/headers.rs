@@ -18,8 +18,9 @@ const PREAMBLE: &str = r#"/* SPDX-License-Identifier: MIT OR Apache-2.0 */
  * documentation in src/api; do not edit.
  *
  * Every function returns a negative error code on failure, and sets errno to the same code,
- * positive. Success leaves errno alone. A descriptor that is returned is 3 or higher and
- * closed on exec.
+ * positive. Success leaves errno alone, unless it came at a second try (bpf_prog_load(),
+ * bpf_btf_load(), bpf_link_create() say when there is one). A descriptor that is returned is
+ * 3 or higher and closed on exec.
  *
  * Every struct *_opts starts with its size, sz; declare them with LIBBPF_OPTS(), which sets it
  * and zeroes what is not given. A program that was built with an older header gives less of
@@ -208,6 +209,10 @@ fn with_last_fields(header: &str) -> Result<String, String> {
 
 /// The name of the last member of a struct, bit-field and comments aside.
 fn last_member(definition: &str) -> Option<String> {
-    let line = definition.lines().rev().map(str::trim).find(|line| line.ends_with(';') && !line.starts_with('}') && !line.contains(':'))?;
+    let line = definition
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| line.ends_with(';') && !line.starts_with('}') && !line.contains(':'))?;
     line.trim_end_matches(';').rsplit([' ', '*']).next().map(str::to_string)
 }

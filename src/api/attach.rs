@@ -55,8 +55,8 @@ pub unsafe extern "C" fn bpf_prog_attach(
 ) -> c_int {
     to_c(|| {
         call(&mut ProgAttachDetach::<BPF_PROG_ATTACH> {
-            target_fd: attachable_fd.cast_unsigned(),
-            attach_bpf_fd: prog_fd.cast_unsigned(),
+            target_fd: attachable_fd as u32,
+            attach_bpf_fd: prog_fd as u32,
             attach_type: r#type.0,
             attach_flags: flags,
             ..zeroed()
@@ -115,14 +115,14 @@ pub unsafe extern "C" fn bpf_prog_attach_opts(
     to_c(|| {
         // SAFETY: the caller's opts.
         let opts = unsafe { opts::read(opts) }?;
-        let (relative_fd, id_flag) = relative(opts.relative_fd.cast_unsigned(), opts.relative_id)?;
+        let (relative_fd, id_flag) = relative(opts.relative_fd as u32, opts.relative_id)?;
         call(&mut ProgAttachDetach::<BPF_PROG_ATTACH> {
-            target_fd: target.cast_unsigned(),
-            attach_bpf_fd: prog_fd.cast_unsigned(),
+            target_fd: target as u32,
+            attach_bpf_fd: prog_fd as u32,
             attach_type: r#type.0,
             attach_flags: opts.flags | id_flag,
             // SAFETY: both members are the same integer.
-            replace_bpf_fd: unsafe { opts.anonymous.replace_fd }.cast_unsigned(),
+            replace_bpf_fd: unsafe { opts.anonymous.replace_fd } as u32,
             relative_fd,
             expected_revision: opts.expected_revision,
         })
@@ -170,10 +170,10 @@ pub unsafe extern "C" fn bpf_prog_detach_opts(
     to_c(|| {
         // SAFETY: the caller's opts.
         let opts = unsafe { opts::read(opts) }?;
-        let (relative_fd, id_flag) = relative(opts.relative_fd.cast_unsigned(), opts.relative_id)?;
+        let (relative_fd, id_flag) = relative(opts.relative_fd as u32, opts.relative_id)?;
         call(&mut ProgAttachDetach::<BPF_PROG_DETACH> {
-            target_fd: target.cast_unsigned(),
-            attach_bpf_fd: prog_fd.cast_unsigned(),
+            target_fd: target as u32,
+            attach_bpf_fd: prog_fd as u32,
             attach_type: r#type.0,
             attach_flags: opts.flags | id_flag,
             replace_bpf_fd: 0,
@@ -259,7 +259,7 @@ pub unsafe extern "C" fn bpf_prog_query_opts(
         // SAFETY: the caller's opts.
         let mut opts = unsafe { InOut::new(opts) }?;
         let mut attr = ProgQuery {
-            target_fd: target.cast_unsigned(),
+            target_fd: target as u32,
             attach_type: r#type.0,
             query_flags: opts.query_flags,
             prog_ids: addr(opts.prog_ids),
@@ -303,7 +303,7 @@ pub unsafe extern "C" fn bpf_prog_query(
         // SAFETY: the caller's outputs.
         let (attach_flags, prog_cnt) = unsafe { (Out::new(attach_flags).ok(), Out::new(prog_cnt)?) };
         let mut attr = ProgQuery {
-            target_fd: target_fd.cast_unsigned(),
+            target_fd: target_fd as u32,
             attach_type: r#type.0,
             query_flags,
             prog_ids: addr(prog_ids),

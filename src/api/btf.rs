@@ -50,11 +50,7 @@ opts!(bpf_btf_load_opts { sz, log_buf, log_level, log_size, log_true_size, btf_f
 ///
 /// Since Linux 4.18. See bpf(2), BPF_BTF_LOAD.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bpf_btf_load(
-    btf_data: *const c_void,
-    btf_size: usize,
-    opts: *mut bpf_btf_load_opts,
-) -> c_int {
+pub unsafe extern "C" fn bpf_btf_load(btf_data: *const c_void, btf_size: usize, opts: *mut bpf_btf_load_opts) -> c_int {
     to_c(|| {
         memlock::raise_if_needed();
         // SAFETY: the caller's opts.
@@ -66,7 +62,7 @@ pub unsafe extern "C" fn bpf_btf_load(
             btf: addr(btf_data),
             btf_size: u32::try_from(btf_size).map_err(|_| Errno(libc::E2BIG))?,
             btf_flags: opts.btf_flags,
-            btf_token_fd: opts.token_fd.cast_signed(),
+            btf_token_fd: opts.token_fd as i32,
             ..zeroed()
         };
         if opts.log_level != 0 {

@@ -220,8 +220,8 @@ pub unsafe extern "C" fn bpf_link_create(
         // SAFETY: the caller's opts; nothing is written to them.
         let opts = unsafe { InOut::new(opts.cast_mut()) }?;
         let head = LinkCreate {
-            prog_fd: prog_fd.cast_unsigned(),
-            target_fd: target_fd.cast_unsigned(),
+            prog_fd: prog_fd as u32,
+            target_fd: target_fd as u32,
             attach_type: attach_type.0,
             flags: opts.flags,
             member: (),
@@ -247,11 +247,9 @@ fn create(head: LinkCreate<()>, opts: &InOut<bpf_link_create_opts>) -> Result<c_
         _ => return Err(EINVAL),
     }
     match head.attach_type {
-        BPF_TRACE_ITER => head.send(Iter {
-            iter_info: addr(opts.iter_info),
-            iter_info_len: opts.iter_info_len,
-            pad: [0; 9],
-        }),
+        BPF_TRACE_ITER => {
+            head.send(Iter { iter_info: addr(opts.iter_info), iter_info_len: opts.iter_info_len, pad: [0; 9] })
+        }
         BPF_PERF_EVENT => {
             let given: bpf_link_create_opts__perf_event = member(opts)?;
             head.send(PerfEvent { bpf_cookie: given.bpf_cookie, pad: [0; 10] })
@@ -282,12 +280,7 @@ fn create(head: LinkCreate<()>, opts: &InOut<bpf_link_create_opts>) -> Result<c_
         }
         BPF_TRACE_FENTRY_MULTI | BPF_TRACE_FEXIT_MULTI | BPF_TRACE_FSESSION_MULTI => {
             let given: bpf_link_create_opts__tracing_multi = member(opts)?;
-            head.send(TracingMulti {
-                ids: addr(given.ids),
-                cookies: addr(given.cookies),
-                cnt: given.cnt,
-                pad: [0; 7],
-            })
+            head.send(TracingMulti { ids: addr(given.ids), cookies: addr(given.cookies), cnt: given.cnt, pad: [0; 7] })
         }
         BPF_TRACE_RAW_TP | BPF_TRACE_FENTRY | BPF_TRACE_FEXIT | BPF_MODIFY_RETURN | BPF_TRACE_FSESSION
         | BPF_LSM_MAC => {
@@ -383,10 +376,7 @@ fn takes_relative(attach_type: u32) -> bool {
 
 /// Attach types that `BPF_RAW_TRACEPOINT_OPEN` took before there were links.
 fn had_raw_tracepoint_form(attach_type: u32) -> bool {
-    matches!(
-        attach_type,
-        BPF_TRACE_RAW_TP | BPF_LSM_MAC | BPF_TRACE_FENTRY | BPF_TRACE_FEXIT | BPF_MODIFY_RETURN
-    )
+    matches!(attach_type, BPF_TRACE_RAW_TP | BPF_LSM_MAC | BPF_TRACE_FENTRY | BPF_TRACE_FEXIT | BPF_MODIFY_RETURN)
 }
 
 /// Options of bpf_link_update().
@@ -429,8 +419,8 @@ pub unsafe extern "C" fn bpf_link_update(
             return Err(EINVAL);
         }
         call(&mut LinkUpdate {
-            link_fd: link_fd.cast_unsigned(),
-            new_prog_fd: new_prog_fd.cast_unsigned(),
+            link_fd: link_fd as u32,
+            new_prog_fd: new_prog_fd as u32,
             flags: opts.flags,
             // The two share a place, and at most one is given.
             old_prog_fd: opts.old_prog_fd | opts.old_map_fd,
@@ -449,7 +439,7 @@ pub unsafe extern "C" fn bpf_link_update(
 /// Since Linux 5.9. See bpf(2), BPF_LINK_DETACH.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_link_detach(link_fd: c_int) -> c_int {
-    to_c(|| call(&mut LinkDetach { link_fd: link_fd.cast_unsigned() }))
+    to_c(|| call(&mut LinkDetach { link_fd: link_fd as u32 }))
 }
 
 /// Make an iterator of an iterator link: reading from it runs the program.
@@ -462,5 +452,5 @@ pub unsafe extern "C" fn bpf_link_detach(link_fd: c_int) -> c_int {
 /// Since Linux 5.8. See bpf(2), BPF_ITER_CREATE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_iter_create(link_fd: c_int) -> c_int {
-    to_c(|| call_for_fd(&mut IterCreate { link_fd: link_fd.cast_unsigned(), flags: 0 }))
+    to_c(|| call_for_fd(&mut IterCreate { link_fd: link_fd as u32, flags: 0 }))
 }

@@ -132,7 +132,7 @@ pub unsafe extern "C" fn bpf_map_create(
             numa_node: opts.numa_node,
             map_ifindex: opts.map_ifindex,
             value_type_btf_obj_fd: opts.value_type_btf_obj_fd,
-            map_token_fd: opts.token_fd.cast_signed(),
+            map_token_fd: opts.token_fd as i32,
             excl_prog_hash: addr(opts.excl_prog_hash),
             excl_prog_hash_size: opts.excl_prog_hash_size,
         };
@@ -292,14 +292,7 @@ pub unsafe extern "C" fn bpf_map_delete_elem_flags(fd: c_int, key: *const c_void
 /// Since Linux 3.18. See bpf(2), BPF_MAP_GET_NEXT_KEY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_map_get_next_key(fd: c_int, key: *const c_void, next_key: *mut c_void) -> c_int {
-    to_c(|| {
-        call(&mut MapGetNextKey {
-            map_fd: fd.cast_unsigned(),
-            key: addr(key),
-            next_key: addr(next_key),
-            ..zeroed()
-        })
-    })
+    to_c(|| call(&mut MapGetNextKey { map_fd: fd as u32, key: addr(key), next_key: addr(next_key), ..zeroed() }))
 }
 
 /// Freeze a map: from now on no program outside the kernel can change it.
@@ -313,7 +306,7 @@ pub unsafe extern "C" fn bpf_map_get_next_key(fd: c_int, key: *const c_void, nex
 /// Since Linux 5.2. See bpf(2), BPF_MAP_FREEZE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_map_freeze(fd: c_int) -> c_int {
-    to_c(|| call(&mut MapFreeze { map_fd: fd.cast_unsigned() }))
+    to_c(|| call(&mut MapFreeze { map_fd: fd as u32 }))
 }
 
 /// Options of the batch functions.
@@ -455,15 +448,7 @@ pub unsafe extern "C" fn bpf_map_update_batch(
 /// What the functions for one element share: all send the same record.
 #[inline]
 fn elem<const CMD: bpf_cmd>(fd: c_int, key: *const c_void, value: *const c_void, flags: __u64) -> c_int {
-    to_c(|| {
-        call(&mut MapElem::<CMD> {
-            map_fd: fd.cast_unsigned(),
-            pad: 0,
-            key: addr(key),
-            value: addr(value),
-            flags,
-        })
-    })
+    to_c(|| call(&mut MapElem::<CMD> { map_fd: fd as u32, pad: 0, key: addr(key), value: addr(value), flags }))
 }
 
 /// What the batch functions share, from the pointers on.
@@ -480,7 +465,7 @@ unsafe fn batch<const CMD: bpf_cmd>(
         // SAFETY: as above.
         let (opts, count) = unsafe { (opts::read(opts)?, Out::new(count)?) };
         let mut attr = MapBatch {
-            map_fd: fd.cast_unsigned(),
+            map_fd: fd as u32,
             count: count.get(),
             elem_flags: opts.elem_flags,
             flags: opts.flags,

@@ -50,17 +50,13 @@ pub unsafe extern "C" fn bpf_obj_pin(fd: c_int, pathname: *const c_char) -> c_in
 ///
 /// Since Linux 4.4. See bpf(2), BPF_OBJ_PIN.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bpf_obj_pin_opts(
-    fd: c_int,
-    pathname: *const c_char,
-    opts: *const bpf_obj_pin_opts,
-) -> c_int {
+pub unsafe extern "C" fn bpf_obj_pin_opts(fd: c_int, pathname: *const c_char, opts: *const bpf_obj_pin_opts) -> c_int {
     to_c(|| {
         // SAFETY: the caller's opts.
         let opts = unsafe { opts::read(opts) }?;
         call(&mut ObjPath::<BPF_OBJ_PIN> {
             pathname: addr(pathname),
-            bpf_fd: fd.cast_unsigned(),
+            bpf_fd: fd as u32,
             file_flags: opts.file_flags,
             path_fd: opts.path_fd,
         })
@@ -257,7 +253,7 @@ pub unsafe extern "C" fn bpf_btf_get_fd_by_id_opts(id: __u32, opts: *const bpf_g
             btf_id: id,
             next_id: 0,
             open_flags: opts.open_flags,
-            fd_by_id_token_fd: opts.token_fd.cast_signed(),
+            fd_by_id_token_fd: opts.token_fd as i32,
         })
     })
 }
@@ -303,11 +299,7 @@ pub unsafe extern "C" fn bpf_obj_get_info_by_fd(bpf_fd: c_int, info: *mut c_void
     to_c(|| {
         // SAFETY: the caller's output.
         let info_len = unsafe { Out::new(info_len) }?;
-        let mut attr = ObjGetInfoByFd {
-            bpf_fd: bpf_fd.cast_unsigned(),
-            info_len: info_len.get(),
-            info: addr(info),
-        };
+        let mut attr = ObjGetInfoByFd { bpf_fd: bpf_fd as u32, info_len: info_len.get(), info: addr(info) };
         let returned = call(&mut attr)?;
         if returned == 0 {
             info_len.set(attr.info_len);
@@ -343,11 +335,7 @@ pub unsafe extern "C" fn bpf_prog_get_info_by_fd(
 ///
 /// Since Linux 4.13. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bpf_map_get_info_by_fd(
-    map_fd: c_int,
-    info: *mut bpf_map_info,
-    info_len: *mut __u32,
-) -> c_int {
+pub unsafe extern "C" fn bpf_map_get_info_by_fd(map_fd: c_int, info: *mut bpf_map_info, info_len: *mut __u32) -> c_int {
     // SAFETY: the caller's pointers, as they are.
     unsafe { bpf_obj_get_info_by_fd(map_fd, info.cast(), info_len) }
 }
@@ -361,11 +349,7 @@ pub unsafe extern "C" fn bpf_map_get_info_by_fd(
 ///
 /// Since Linux 4.18. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bpf_btf_get_info_by_fd(
-    btf_fd: c_int,
-    info: *mut bpf_btf_info,
-    info_len: *mut __u32,
-) -> c_int {
+pub unsafe extern "C" fn bpf_btf_get_info_by_fd(btf_fd: c_int, info: *mut bpf_btf_info, info_len: *mut __u32) -> c_int {
     // SAFETY: the caller's pointers, as they are.
     unsafe { bpf_obj_get_info_by_fd(btf_fd, info.cast(), info_len) }
 }

@@ -2,7 +2,6 @@
 
 use core::ffi::{c_char, c_int, c_void};
 
-
 use errno::Errno;
 
 use crate::kernel::attr::*;
@@ -144,7 +143,7 @@ pub unsafe extern "C" fn bpf_prog_load(
             prog_flags: opts.prog_flags,
             prog_ifindex: opts.prog_ifindex,
             kern_version: opts.kern_version,
-            prog_token_fd: opts.token_fd.cast_signed(),
+            prog_token_fd: opts.token_fd as i32,
             // SAFETY: the caller's string, or NULL.
             prog_name: unsafe { features::known_name(prog_name) },
             license: addr(license),
@@ -245,12 +244,12 @@ impl Records {
         let (count, size, known) = (count as usize, size as usize, known as usize);
         // SAFETY: `calloc` checks the product; all-zero bytes are what it gives.
         let copy = Self(unsafe { libc::calloc(count, size) });
-        if copy.0.is_null() || records.is_null() {
+        if copy.0.is_null() || (records.is_null() && known != 0) {
             return Err(E2BIG);
         }
         for i in 0..count {
             // SAFETY: both hold `count * size` bytes, which did not overflow.
-            unsafe { records.byte_add(i * size).copy_to_nonoverlapping(copy.0.byte_add(i * size), known) };
+            unsafe { records.wrapping_byte_add(i * size).copy_to_nonoverlapping(copy.0.byte_add(i * size), known) };
         }
         Ok(copy)
     }
@@ -289,11 +288,7 @@ pub unsafe extern "C" fn bpf_prog_bind_map(prog_fd: c_int, map_fd: c_int, opts: 
     to_c(|| {
         // SAFETY: the caller's opts.
         let opts = unsafe { opts::read(opts) }?;
-        call(&mut ProgBindMap {
-            prog_fd: prog_fd.cast_unsigned(),
-            map_fd: map_fd.cast_unsigned(),
-            flags: opts.flags,
-        })
+        call(&mut ProgBindMap { prog_fd: prog_fd as u32, map_fd: map_fd as u32, flags: opts.flags })
     })
 }
 
@@ -369,11 +364,11 @@ pub unsafe extern "C" fn bpf_prog_test_run_opts(prog_fd: c_int, opts: *mut bpf_t
         // SAFETY: the caller's opts.
         let mut opts = unsafe { InOut::new(opts) }?;
         let mut attr = ProgTestRun {
-            prog_fd: prog_fd.cast_unsigned(),
+            prog_fd: prog_fd as u32,
             batch_size: opts.batch_size,
             cpu: opts.cpu,
             flags: opts.flags,
-            repeat: opts.repeat.cast_unsigned(),
+            repeat: opts.repeat as u32,
             duration: opts.duration,
             ctx_size_in: opts.ctx_size_in,
             ctx_size_out: opts.ctx_size_out,
@@ -383,7 +378,7 @@ pub unsafe extern "C" fn bpf_prog_test_run_opts(prog_fd: c_int, opts: *mut bpf_t
             ctx_out: addr(opts.ctx_out),
             data_in: addr(opts.data_in),
             data_out: addr(opts.data_out),
-            retval: opts.retval,
+            retval: 0,
             pad: 0,
         };
         let result = call(&mut attr);
@@ -433,7 +428,7 @@ pub unsafe extern "C" fn bpf_prog_stream_read(
             stream_buf: addr(buf),
             stream_buf_len: buf_len,
             stream_id,
-            prog_fd: prog_fd.cast_unsigned(),
+            prog_fd: prog_fd as u32,
             pad: 0,
         })
     })
@@ -470,10 +465,6 @@ pub unsafe extern "C" fn bpf_prog_assoc_struct_ops(
     to_c(|| {
         // SAFETY: the caller's opts.
         let opts = unsafe { opts::read(opts) }?;
-        call(&mut ProgAssocStructOps {
-            map_fd: map_fd.cast_unsigned(),
-            prog_fd: prog_fd.cast_unsigned(),
-            flags: opts.flags,
-        })
+        call(&mut ProgAssocStructOps { map_fd: map_fd as u32, prog_fd: prog_fd as u32, flags: opts.flags })
     })
 }

@@ -36,6 +36,6 @@ pub unsafe extern "C" fn bpf_token_create(bpffs_fd: c_int, opts: *mut bpf_token_
     to_c(|| {
         // SAFETY: the caller's opts.
         let opts = unsafe { opts::read(opts) }?;
-        call_for_fd(&mut TokenCreate { flags: opts.flags, bpffs_fd: bpffs_fd.cast_unsigned() })
+        call_for_fd(&mut TokenCreate { flags: opts.flags, bpffs_fd: bpffs_fd as u32 })
     })
 }

@@ -56,12 +56,7 @@ pub unsafe extern "C" fn bpf_raw_tracepoint_open(name: *const c_char, prog_fd: c
 
 /// What both of them, and older kernels' links, come to.
 pub fn raw_tracepoint_open(prog_fd: c_int, name: *const c_char, cookie: u64) -> Result<c_int> {
-    call_for_fd(&mut RawTracepointOpen {
-        name: addr(name),
-        prog_fd: prog_fd.cast_unsigned(),
-        pad: 0,
-        cookie,
-    })
+    call_for_fd(&mut RawTracepointOpen { name: addr(name), prog_fd: prog_fd as u32, pad: 0, cookie })
 }
 
 /// Ask what a task's perf event or raw tracepoint is, and what program is attached to it.
@@ -103,14 +98,8 @@ pub unsafe extern "C" fn bpf_task_fd_query(
         let (buf_len, prog_id, fd_type) = unsafe { (Out::new(buf_len)?, Out::new(prog_id)?, Out::new(fd_type)?) };
         // SAFETY: likewise.
         let (probe_offset, probe_addr) = unsafe { (Out::new(probe_offset)?, Out::new(probe_addr)?) };
-        let mut attr = TaskFdQuery {
-            pid: pid.cast_unsigned(),
-            fd: fd.cast_unsigned(),
-            flags,
-            buf: addr(buf),
-            buf_len: buf_len.get(),
-            ..zeroed()
-        };
+        let mut attr =
+            TaskFdQuery { pid: pid as u32, fd: fd as u32, flags, buf: addr(buf), buf_len: buf_len.get(), ..zeroed() };
         let result = call(&mut attr);
         buf_len.set(attr.buf_len);
         prog_id.set(attr.prog_id);

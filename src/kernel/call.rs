@@ -3,11 +3,11 @@
 use core::ffi::c_int;
 use core::ptr::null_mut;
 
-use errno::errno;
+use errno::{errno, set_errno};
 
 use super::attr::{Attr, CommonAttr, zeroed};
 use super::uapi::{BPF_COMMON_ATTRS, bpf_cmd};
-use crate::result::Result;
+use crate::result::{Result, warn};
 
 /// Sends a record; returns what the kernel returns.
 #[inline]
@@ -54,11 +54,14 @@ fn off_stdio(fd: c_int) -> Result<c_int> {
     if fd >= FIRST {
         return Ok(fd);
     }
-    // SAFETY: `fd` is a descriptor that the kernel just gave to us alone.
-    unsafe {
-        let moved = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, FIRST);
-        let error = errno();
-        libc::close(fd);
-        if moved < 0 { Err(error) } else { Ok(moved) }
+    // SAFETY: duplicates a descriptor.
+    let moved = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, FIRST) };
+    let after_move = errno();
+    if moved < 0 {
+        warn(c"bpf", c"a descriptor below 3 cannot be moved");
     }
+    // SAFETY: the kernel just gave this descriptor to us alone.
+    unsafe { libc::close(fd) };
+    set_errno(after_move);
+    if moved < 0 { Err(after_move) } else { Ok(moved) }
 }

@@ -11,7 +11,11 @@ use errno::{Errno, errno, set_errno};
 
 use super::attr::{self, NAME_LEN, ProgLoad, addr, zeroed};
 use super::call::{call, call_without_announced_common};
+#[cfg(test)]
+use super::scripted::uname;
 use super::uapi::BPF_PROG_TYPE_SOCKET_FILTER;
+#[cfg(not(test))]
+use libc::uname;
 
 /// Accounts BPF memory to the cgroup, not to `RLIMIT_MEMLOCK`.
 pub fn memcg_accounting() -> bool {
@@ -107,10 +111,10 @@ fn release_is_at_least(major: u32, minor: u32) -> bool {
     let mut uts = MaybeUninit::<libc::utsname>::zeroed();
     // SAFETY: `uname` fills the struct, which zero bytes are a value of if it should fail.
     let uts = unsafe {
-        libc::uname(uts.as_mut_ptr());
+        uname(uts.as_mut_ptr());
         uts.assume_init()
     };
-    parse_release(uts.release.iter().map(|&c| c.cast_unsigned())) >= (major, minor)
+    parse_release(uts.release.iter().map(|&c| c as u8)) >= (major, minor)
 }
 
 /// The first two numbers of a release; what is missing counts as 0.
@@ -122,4 +126,51 @@ fn parse_release(mut release: impl Iterator<Item = u8>) -> (u32, u32) {
             .fold(0u32, |n, digit| n.wrapping_mul(10).wrapping_add(digit))
     };
     (number(), number())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_compared_by_their_first_two_numbers() {
+        let release = |text: &str| parse_release(text.bytes());
+        assert_eq!(release("6.12.38+deb13-amd64"), (6, 12));
+        assert_eq!(release("5.10.0-33-cloud-amd64"), (5, 10));
+        assert_eq!(release("7.2-rc1"), (7, 2));
+        assert_eq!(release("4.4"), (4, 4));
+        assert_eq!(release("3"), (3, 0));
+        assert_eq!(release(""), (0, 0));
+        assert_eq!(release("99999999999999.1").1, 1);
+        assert!(release("5.9") < (5, 11) && release("5.11") >= (5, 11) && release("10.0") >= (5, 11));
+    }
+
+    #[test]
+    fn a_question_is_asked_once_and_leaves_errno_alone() {
+        for yes in [true, false] {
+            let answer = Answer::new();
+            set_errno(Errno(777));
+            assert_eq!(
+                answer.get(|| {
+                    set_errno(Errno(1));
+                    yes
+                }),
+                yes
+            );
+            assert_eq!(answer.get(|| panic!("asked again")), yes);
+            assert_eq!(errno().0, 777);
+        }
+    }
+
+    #[test]
+    fn a_probe_that_loads_says_yes_and_keeps_no_descriptor() {
+        use crate::kernel::scripted::{fails, returns, with_answers};
+        // SAFETY: opens a descriptor that the probe is to close.
+        let fd = unsafe { libc::dup(0) };
+        let (yes, calls) = with_answers([returns(fd.into())], || loads(&[MOV_R0_0, EXIT], c"sysbpf_name"));
+        assert!(yes && calls.len() == 1);
+        // SAFETY: asks about the descriptor.
+        assert_eq!(unsafe { libc::fcntl(fd, libc::F_GETFD) }, -1, "closed");
+        assert!(!with_answers([fails(libc::EINVAL)], || loads(&[EXIT], c"")).0);
+    }
 }

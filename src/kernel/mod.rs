@@ -7,13 +7,7 @@ mod layout;
 pub mod memlock;
 #[cfg(test)]
 pub mod scripted;
-#[allow(
-    dead_code,
-    missing_docs,
-    non_camel_case_types,
-    clippy::all,
-    clippy::undocumented_unsafe_blocks
-)]
+#[allow(dead_code, missing_docs, non_camel_case_types, clippy::all, clippy::undocumented_unsafe_blocks)]
 pub mod uapi;
 
 pub use call::{call, call_for_fd};

@@ -1,0 +1,135 @@
+//! The `sz` protocol, with every opts struct and at every size.
+
+use super::layout::{self, Row};
+use crate::api::{attach::*, btf::*, links::*, maps::*, objects::*, programs::*, tokens::*, tracing::*};
+use crate::opts::{self, Field, InOut, Opts};
+use crate::result::EINVAL;
+
+/// A row's offset and size on this machine.
+fn place(row: &Row) -> (usize, usize) {
+    match size_of::<usize>() {
+        8 => (row.1, row.2),
+        _ => (row.3, row.4),
+    }
+}
+
+/// A caller's struct of `sz` bytes, in memory that holds no more: `sz` first, then `fill`.
+fn callers(sz: usize, fill: u8) -> Vec<u8> {
+    let mut bytes = vec![fill; sz.max(size_of::<usize>())];
+    bytes[..size_of::<usize>()].copy_from_slice(&sz.to_ne_bytes());
+    bytes
+}
+
+/// What is given of a struct at every size that ends within it: each field as a whole or not
+/// at all. `rows` are the fields that the protocol's copy must have.
+fn gives_whole_fields<T: Opts>(rows: &[Row]) {
+    for sz in size_of::<usize>()..=T::KNOWN {
+        let caller = callers(sz, 0xa5);
+        // SAFETY: the memory is as long as its first word says.
+        let given = unsafe { opts::read(caller.as_ptr().cast::<T>()) }.expect("a valid size");
+        // SAFETY: every byte of the copy is initialised: it was zeroed as bytes.
+        let given = unsafe { std::slice::from_raw_parts((&raw const given).cast::<u8>(), size_of::<T>()) };
+        for row in rows.iter().skip(1) {
+            let (offset, size) = place(row);
+            let expected = if offset + size <= sz { 0xa5 } else { 0 };
+            assert!(given[offset..offset + size].iter().all(|&b| b == expected), "{} at sz {sz}", row.0);
+        }
+    }
+}
+
+/// What is refused: less than a `size_t`, and a byte after the last field that is not zero.
+fn refuses<T: Opts>(rows: &[Row]) {
+    let known = rows.iter().map(|row| place(row).0 + place(row).1).max().expect("rows");
+    assert_eq!(T::KNOWN, known, "{:?}", T::NAME);
+    let read = |caller: &[u8]| {
+        // SAFETY: the memory is as long as its first word says.
+        unsafe { opts::read(caller.as_ptr().cast::<T>()) }.map(|_| ())
+    };
+    for sz in 0..size_of::<usize>() {
+        assert_eq!(read(&callers(sz, 0)), Err(EINVAL), "sz {sz}");
+    }
+    for sz in known..2 * known + 16 {
+        let mut caller = callers(sz, 0);
+        assert_eq!(read(&caller), Ok(()), "sz {sz}, zero tail");
+        for tail in known..sz {
+            caller[tail] = 1;
+            assert_eq!(read(&caller), Err(EINVAL), "sz {sz}, byte {tail} set");
+            caller[tail] = 0;
+        }
+    }
+}
+
+macro_rules! protocol {
+    ($($test:ident: $opts:ident, $layout:ident;)*) => {$(
+        #[test]
+        fn $test() {
+            gives_whole_fields::<$opts>(layout::$layout);
+            refuses::<$opts>(layout::$layout);
+            assert_eq!($opts::NAME.to_str(), Ok(stringify!($opts)));
+        }
+    )*};
+}
+
+protocol! {
+    log: bpf_log_opts, BPF_LOG_OPTS;
+    map_create: bpf_map_create_opts, BPF_MAP_CREATE_OPTS;
+    prog_load: bpf_prog_load_opts, BPF_PROG_LOAD_OPTS;
+    btf_load: bpf_btf_load_opts, BPF_BTF_LOAD_OPTS;
+    map_batch: bpf_map_batch_opts, BPF_MAP_BATCH_OPTS;
+    obj_pin: bpf_obj_pin_opts, BPF_OBJ_PIN_OPTS;
+    obj_get: bpf_obj_get_opts, BPF_OBJ_GET_OPTS;
+    prog_attach: bpf_prog_attach_opts, BPF_PROG_ATTACH_OPTS;
+    prog_detach: bpf_prog_detach_opts, BPF_PROG_DETACH_OPTS;
+    link_update: bpf_link_update_opts, BPF_LINK_UPDATE_OPTS;
+    get_fd_by_id: bpf_get_fd_by_id_opts, BPF_GET_FD_BY_ID_OPTS;
+    prog_query: bpf_prog_query_opts, BPF_PROG_QUERY_OPTS;
+    raw_tp: bpf_raw_tp_opts, BPF_RAW_TP_OPTS;
+    prog_bind: bpf_prog_bind_opts, BPF_PROG_BIND_OPTS;
+    test_run: bpf_test_run_opts, BPF_TEST_RUN_OPTS;
+    token_create: bpf_token_create_opts, BPF_TOKEN_CREATE_OPTS;
+    stream_read: bpf_prog_stream_read_opts, BPF_PROG_STREAM_READ_OPTS;
+    assoc_struct_ops: bpf_prog_assoc_struct_ops_opts, BPF_PROG_ASSOC_STRUCT_OPS_OPTS;
+}
+
+/// The union of `bpf_link_create_opts` is copied by member; the head is as any struct.
+#[test]
+fn link_create() {
+    let (head, union) = layout::BPF_LINK_CREATE_OPTS.split_at(5);
+    gives_whole_fields::<bpf_link_create_opts>(head);
+    refuses::<bpf_link_create_opts>(layout::BPF_LINK_CREATE_OPTS);
+    assert!(union.iter().all(|row| row.0.contains('.')), "the head is five fields");
+}
+
+#[test]
+fn null_gives_defaults_and_takes_no_outputs() {
+    // SAFETY: NULL is allowed.
+    let mut opts = unsafe { InOut::<bpf_prog_load_opts>::new(std::ptr::null_mut()) }.expect("NULL is valid");
+    assert_eq!((opts.attempts, opts.log_level, opts.fd_array_cnt), (0, 0, 0));
+    opts.set(opts::field!(bpf_prog_load_opts.log_true_size), 7);
+    assert!(opts.is_zero_after(0));
+}
+
+#[test]
+fn outputs_are_written_only_where_all_of_the_field_is() {
+    let field = || -> Field<bpf_prog_load_opts, u32> { opts::field!(bpf_prog_load_opts.log_true_size) };
+    for sz in size_of::<usize>()..=bpf_prog_load_opts::KNOWN {
+        let mut caller = callers(sz, 0);
+        // SAFETY: the memory is as long as its first word says.
+        let mut opts = unsafe { InOut::<bpf_prog_load_opts>::new(caller.as_mut_ptr().cast()) }.expect("a valid size");
+        opts.set(field(), u32::MAX);
+        let end = field().end();
+        let written = caller.iter().enumerate().skip(size_of::<usize>()).filter(|(_, b)| **b != 0).map(|(i, _)| i);
+        let expected = if end <= sz { end - 4..end } else { 0..0 };
+        assert!(written.eq(expected), "sz {sz}");
+    }
+}
+
+/// As for libbpf: such a size says nothing about a tail that could be looked at.
+#[test]
+fn a_size_that_no_object_has_counts_as_all_fields() {
+    let mut caller = callers(size_of::<bpf_map_batch_opts>(), 1);
+    caller[..size_of::<usize>()].copy_from_slice(&usize::MAX.to_ne_bytes());
+    // SAFETY: as much is read as the struct has.
+    let given = unsafe { opts::read(caller.as_ptr().cast::<bpf_map_batch_opts>()) }.expect("accepted");
+    assert_eq!(given.flags, 0x0101_0101_0101_0101);
+}
