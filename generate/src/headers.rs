@@ -39,6 +39,7 @@ const PREAMBLE: &str = r#"/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include <stdint.h>
 
 #include <bpf/libbpf_common.h>
+#include <bpf/libbpf_legacy.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include <bpf/libbpf_common.h>
+#include <bpf/libbpf_legacy.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -87,10 +87,10 @@
  * library refuses bytes that are not zero where it expects nothing.
  */
 #define LIBBPF_OPTS(TYPE, NAME, ...)                                                    \
-	struct TYPE NAME = *({                                                          \
-		memset(&NAME, 0, sizeof(NAME));                                         \
-		NAME = (struct TYPE){ .sz = sizeof(NAME), __VA_ARGS__ };                \
-		&NAME;                                                                  \
+	struct TYPE NAME = ({                                                           \
+		struct TYPE *NAME##_zeroed = (struct TYPE *)memset(&NAME, 0, sizeof(NAME)); \
+		*NAME##_zeroed = (struct TYPE){ .sz = sizeof(NAME), __VA_ARGS__ };      \
+		*NAME##_zeroed;                                                         \
 	})
 
 #endif /* __LIBBPF_LIBBPF_COMMON_H */

@@ -12,6 +12,9 @@
 
 #include <bpf/libbpf_common.h>
 
+/* The older name. */
+#define DECLARE_LIBBPF_OPTS LIBBPF_OPTS
+
 #ifdef __cplusplus
 extern "C" {
 #endif
