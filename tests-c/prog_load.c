@@ -240,7 +240,7 @@ TEST(function_records_come_with_the_program)
 
 	/* A tail that is not zero: the kernel answers E2BIG with its own size, and the call is repeated with records cut to it. */
 	funcs[0].more = funcs[1].more = 0xdead;
-	fd = assert_fd(bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "calls", "GPL", insns, ARRAY_SIZE(insns), &opts));
+	fd = assert_fd_at_last(bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "calls", "GPL", insns, ARRAY_SIZE(insns), &opts));
 	len = sizeof(info);
 	memset(&info, 0, sizeof(info));
 	assert_ok(bpf_prog_get_info_by_fd(fd, &info, &len));

@@ -336,10 +336,12 @@ int count_fds(void)
 
 int wild_fd(void)
 {
-	int fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
+	int any = open("/dev/null", O_RDONLY | O_CLOEXEC), fd = any;
 
-	if (fd < 0)
-		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (any < 3) {
+		fd = fcntl(any, F_DUPFD_CLOEXEC, 3);
+		close(any);
+	}
 	close(fd);
 	return fd;
 }

@@ -97,6 +97,13 @@ extern bool kernel_is_scripted;
 	fd_; \
 })
 
+/* The same where the library may have asked the kernel more than once: errno is then not promised to be untouched. */
+#define assert_fd_at_last(call) ({ \
+	int fd_ = (call); \
+	check_fd(fd_, ERRNO_MARK, #call, __FILE__, __LINE__); \
+	fd_; \
+})
+
 void check_ok(long ret, int err, const char *call, const char *file, int line);
 void check_value(long want, long ret, int err, const char *call, const char *file, int line);
 void check_fails(int want, long ret, int err, const char *call, const char *file, int line);
