@@ -5,17 +5,17 @@
  * The include guard is libbpf's own: a program that also includes libbpf's headers sees
  * each of these once.
  */
+#ifdef __cplusplus
+/* Members left out of LIBBPF_OPTS are zero on purpose; C++ compilers warn of them. */
+#pragma GCC system_header
+#endif
+
 #ifndef __LIBBPF_LIBBPF_COMMON_H
 #define __LIBBPF_LIBBPF_COMMON_H
 
 #include <string.h>
 
 #include <bpf/libbpf_version.h>
-
-#ifdef __cplusplus
-/* Members left out of LIBBPF_OPTS are zero on purpose; C++ compilers warn of them. */
-#pragma GCC system_header
-#endif
 
 #ifndef LIBBPF_API
 #define LIBBPF_API __attribute__((visibility("default")))
@@ -87,11 +87,8 @@
  * library refuses bytes that are not zero where it expects nothing.
  */
 #define LIBBPF_OPTS(TYPE, NAME, ...)                                                    \
-	struct TYPE NAME = ({                                                           \
-		struct TYPE *NAME##_zeroed = (struct TYPE *)memset(&NAME, 0, sizeof(NAME)); \
-		*NAME##_zeroed = (struct TYPE){ .sz = sizeof(NAME), __VA_ARGS__ };      \
-		*NAME##_zeroed;                                                         \
-	})
+	struct TYPE NAME = (memset(&NAME, 0, sizeof(NAME)),                             \
+			    (struct TYPE){ .sz = sizeof(struct TYPE), __VA_ARGS__ })
 
 #endif /* __LIBBPF_LIBBPF_COMMON_H */
 
@@ -100,8 +97,8 @@
 /* LIBBPF_OPTS_RESET(NAME, .member = value, ...) sets NAME anew; the values may use the old ones. */
 #define LIBBPF_OPTS_RESET(NAME, ...)                                                    \
 	do {                                                                            \
-		__typeof__(NAME) NAME##_given = { .sz = sizeof(NAME), __VA_ARGS__ };    \
-		memset(&NAME, 0, sizeof(NAME));                                         \
-		NAME = NAME##_given;                                                    \
+		__typeof__(NAME) NAME##_new = (memset(&NAME##_new, 0, sizeof(NAME)),    \
+			(__typeof__(NAME)){ .sz = sizeof(NAME), __VA_ARGS__ });         \
+		memcpy(&NAME, &NAME##_new, sizeof(NAME));                               \
 	} while (0)
 #endif
