@@ -245,6 +245,40 @@ TEST(without_common_attributes_the_plain_call_is_made)
 	note_call("bpf_map_create");
 }
 
+/* ---- what is said ---- */
+
+static const char *log_level;
+
+static void warning_body(void)
+{
+	struct bpf_map_create_opts opts = { .sz = 1 };
+	const char *text;
+	int ret;
+
+	setenv("LIBBPF_LOG_LEVEL", log_level, 1);
+	script(a_kernel);
+	capture_stderr();
+	ret = bpf_map_create(BPF_MAP_TYPE_ARRAY, "m", 4, 4, 1, &opts);
+	int err = errno;
+
+	text = captured_stderr();
+	child_check(ret == -EINVAL && err == EINVAL);
+	child_check(!strncmp(text, "libbpf: ", 8) && strstr(text, "bpf_map_create_opts"));
+	child_check(strchr(text, '\n') == text + strlen(text) - 1);
+}
+
+TEST(no_log_level_silences_a_warning)
+{
+	COVERS(bpf_map_create);
+	static const char *const levels[] = { "warn", "info", "debug", "WARN", "nonsense", "" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
+		log_level = levels[i];
+		in_child(warning_body);
+	}
+	note_call("bpf_map_create");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +289,7 @@ int main(void)
 		T(before_4_15_names_are_not_sent),
 		T(a_map_log_travels_in_the_common_attributes),
 		T(without_common_attributes_the_plain_call_is_made),
+		T(no_log_level_silences_a_warning),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

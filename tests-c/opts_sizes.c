@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Options structs of older and newer callers against the running kernel. (Every struct at every size: scripted_opts_sizes.c.) */
+#include "support.h"
+
+static const struct bpf_insn good[] = { MOV_IMM(0, 3), EXIT() };
+
+/* The struct as a caller had it that knew only the fields up to (not with) one, ending where memory ends. */
+#define OLDER(opts, next_field) ({ \
+	size_t len_ = offsetof(__typeof__(opts), next_field); \
+	(opts).sz = len_; \
+	memcpy(before_guard(len_), &(opts), len_); \
+	before_guard(len_); \
+})
+
+TEST(an_older_callers_struct_ends_where_memory_ends)
+{
+	COVERS(bpf_map_create, bpf_prog_load, bpf_prog_test_run_opts, bpf_map_update_batch, bpf_map_get_fd_by_id_opts);
+	LIBBPF_OPTS(bpf_map_create_opts, map_opts, .map_flags = BPF_F_NO_PREALLOC);
+	LIBBPF_OPTS(bpf_prog_load_opts, prog_opts, .attempts = 1);
+	LIBBPF_OPTS(bpf_test_run_opts, run);
+	LIBBPF_OPTS(bpf_map_batch_opts, batch);
+	LIBBPF_OPTS(bpf_get_fd_by_id_opts, by_id);
+	__u32 key = 1, value = 2, count = 1;
+	int map = assert_fd(bpf_map_create(BPF_MAP_TYPE_HASH, "old", 4, 4, 1, OLDER(map_opts, map_extra)));
+	int prog = assert_fd(bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "old", "GPL", good, ARRAY_SIZE(good), OLDER(prog_opts, log_level)));
+
+	assert_ok(bpf_prog_test_run_opts(prog, OLDER(run, flags)));
+	assert_int_equal(((struct bpf_test_run_opts *)OLDER(run, flags))->sz, offsetof(struct bpf_test_run_opts, flags));
+	assert_ok(bpf_map_update_batch(map, &key, &value, &count, OLDER(batch, flags)));
+	close(assert_fd(bpf_map_get_fd_by_id_opts(map_id(map), OLDER(by_id, open_flags))));
+	close(prog);
+	close(map);
+}
+
+TEST(outputs_are_written_only_where_the_caller_has_room)
+{
+	COVERS(bpf_prog_test_run_opts, bpf_prog_load, bpf_btf_load);
+	int prog = load_return(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 3);
+	char log[4096], blob[512];
+	struct bpf_test_run_opts run;
+	struct bpf_prog_load_opts load;
+	struct bpf_btf_load_opts btf;
+
+	for (size_t sz = sizeof(size_t); sz <= sizeof(run); sz++) {
+		memset(&run, 0, sizeof(run));
+		memset((char *)&run + sz, 0xee, sizeof(run) - sz);
+		run.sz = sz;
+		assert_ok(bpf_prog_test_run_opts(prog, &run));
+		if (sz >= offsetof(struct bpf_test_run_opts, retval) + sizeof(run.retval))
+			assert_int_equal(run.retval, 3);
+		for (size_t i = sz; i < sizeof(run); i++)
+			assert_int_equal(((unsigned char *)&run)[i], 0xee);
+	}
+	/* The true size of the log has its place past the log's own fields. */
+	for (size_t sz = offsetof(struct bpf_prog_load_opts, log_true_size); sz <= sizeof(load); sz++) {
+		memset(&load, 0, sizeof(load));
+		load.log_level = 1;
+		load.log_buf = log;
+		load.log_size = sizeof(log);
+		memset((char *)&load + sz, 0xee, sizeof(load) - sz);
+		load.sz = sz;
+		close(assert_fd(bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "log", "GPL", good, ARRAY_SIZE(good), &load)));
+		for (size_t i = sz; i < sizeof(load); i++)
+			assert_int_equal(((unsigned char *)&load)[i], 0xee);
+	}
+	for (size_t sz = offsetof(struct bpf_btf_load_opts, log_true_size); sz <= sizeof(btf); sz++) {
+		memset(&btf, 0, sizeof(btf));
+		btf.log_level = 1;
+		btf.log_buf = log;
+		btf.log_size = sizeof(log);
+		memset((char *)&btf + sz, 0xee, sizeof(btf) - sz);
+		btf.sz = sz;
+		close(assert_fd(bpf_btf_load(blob, small_btf(blob, sizeof(blob)), &btf)));
+		for (size_t i = sz; i < sizeof(btf); i++)
+			assert_int_equal(((unsigned char *)&btf)[i], 0xee);
+	}
+	close(prog);
+}
+
+TEST(a_newer_caller_may_set_only_what_we_know)
+{
+	COVERS(bpf_map_create, bpf_prog_load, bpf_prog_query_opts);
+	struct { struct bpf_map_create_opts opts; __u64 newer[4]; } map = { .opts.sz = sizeof(map) };
+	struct { struct bpf_prog_load_opts opts; __u64 newer[4]; } prog = { .opts.sz = sizeof(prog) };
+	struct { struct bpf_prog_query_opts opts; __u64 newer[4]; } query = { .opts.sz = sizeof(query) };
+
+	close(assert_fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "new", 4, 4, 1, &map.opts)));
+	close(assert_fd(bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "new", "GPL", good, ARRAY_SIZE(good), &prog.opts)));
+	map.newer[3] = 1;
+	prog.newer[0] = 1;
+	query.newer[1] = 1;
+	capture_stderr();
+	int map_ret = bpf_map_create(BPF_MAP_TYPE_ARRAY, "new", 4, 4, 1, &map.opts), map_errno = errno;
+	assert_one_warning(captured_stderr());
+	assert_true(map_ret == -EINVAL && map_errno == EINVAL);
+	capture_stderr();
+	int prog_ret = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "new", "GPL", good, ARRAY_SIZE(good), &prog.opts), prog_errno = errno;
+	assert_one_warning(captured_stderr());
+	assert_true(prog_ret == -EINVAL && prog_errno == EINVAL);
+	capture_stderr();
+	int query_ret = bpf_prog_query_opts(-1, 0, &query.opts), query_errno = errno;
+	assert_one_warning(captured_stderr());
+	assert_true(query_ret == -EINVAL && query_errno == EINVAL);
+}
+
+TEST(a_log_of_a_map_is_checked_like_any_options)
+{
+	COVERS(bpf_map_create);
+	struct { struct bpf_log_opts opts; __u64 newer; } log = { .opts.sz = sizeof(log), .newer = 1 };
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .log_opts = &log.opts);
+
+	capture_stderr();
+	int ret = bpf_map_create(BPF_MAP_TYPE_ARRAY, "log", 4, 4, 1, &opts), err = errno;
+	assert_one_warning(captured_stderr());
+	assert_true(ret == -EINVAL && err == EINVAL);
+	log.newer = 0;
+	close(assert_fd_at_last(bpf_map_create(BPF_MAP_TYPE_ARRAY, "log", 4, 4, 1, &opts)));
+}
+
+TEST(the_macros_make_what_they_say)
+{
+	COVERS(bpf_map_create);
+	/* Everything not named is zero, padding too, and a reset keeps nothing. */
+	struct bpf_map_create_opts zero;
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = 5, .numa_node = 6);
+	DECLARE_LIBBPF_OPTS(bpf_link_create_opts, other);
+
+	memset(&zero, 0, sizeof(zero));
+	zero.sz = sizeof(zero);
+	assert_int_equal(other.sz, sizeof(other));
+	assert_int_equal(opts.sz, sizeof(opts));
+	assert_int_equal(opts.map_flags, 5);
+	LIBBPF_OPTS_RESET(opts, .numa_node = 7);
+	assert_int_equal(opts.map_flags, 0);
+	assert_int_equal(opts.numa_node, 7);
+	LIBBPF_OPTS_RESET(opts);
+	assert_memory_equal(&opts, &zero, sizeof(opts));
+	close(assert_fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "macro", 4, 4, 1, &opts)));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(an_older_callers_struct_ends_where_memory_ends),
+		T(outputs_are_written_only_where_the_caller_has_room),
+		T(a_newer_caller_may_set_only_what_we_know),
+		T(a_log_of_a_map_is_checked_like_any_options),
+		T(the_macros_make_what_they_say),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
