@@ -28,7 +28,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 .DELETE_ON_ERROR:
 
 .PHONY: all
-all: $(SOLIB) $(ALIB) $(OUT)/fallback/libbpf.so.1 ## release build: .so, .a (the headers are in include/)
+all: $(SOLIB) $(ALIB) $(OUT)/libbpf-rest.so ## release build: .so, .a (the headers are in include/)
 
 .PHONY: help
 help: ## list the targets
@@ -64,14 +64,21 @@ $(ALIB): $(OUT)/for-static.a libsysbpf.symbols
 	sed 's/@@.*//' libsysbpf.symbols >$(OUT)/api
 	$(CC) -r -nostdlib -o $(OUT)/libsysbpf.o -Wl,--gc-sections $$(sed 's/^/-Wl,-u,/' $(OUT)/api) $<
 	$(OBJCOPY) --keep-global-symbols=$(OUT)/api --remove-section='.debug*' --remove-section='.rela.debug*' \
-		--remove-section=.comment $(OUT)/libsysbpf.o
+		--remove-section=.llvmbc --remove-section=.llvmcmd --remove-section=.comment $(OUT)/libsysbpf.o
 	rm -f $@
 	$(AR) rcsD $@ $(OUT)/libsysbpf.o
 
-# What -lbpf falls back to in the drop-in folder where no real libbpf is installed.
-$(OUT)/fallback/libbpf.so.1:
-	@mkdir -p $(@D)
-	$(CC) -shared -nostdlib -o $@ -Wl,-soname,libbpf.so.1 -x c /dev/null $(LDFLAGS)
+# What -lbpf finds beside us in the drop-in folder: a library without code that has the real
+# one's name and the symbols that are not ours. A program that uses one of them comes to need
+# libbpf.so.1, and gets the real one when it runs; any linker can do that.
+$(OUT)/libbpf-rest.so: libbpf-rest.symbols libsysbpf.map
+	@mkdir -p $(OUT)
+	awk -F @@ '{ print ".globl " $$1 "\n.type " $$1 ", %function\n" $$1 ":" } END { print ".section .note.GNU-stack,\"\",%progbits" }' \
+		libbpf-rest.symbols >$(OUT)/libbpf-rest.s
+	awk -F @@ '{ names[$$2] = names[$$2] $$1 ";" } \
+		END { for (n = split(nodes, node, " "); i < n; ) { i++; print node[i] " { " (names[node[i]] ? "global: " names[node[i]] : "") " }" (i > 1 ? node[i - 1] : "") ";" } }' \
+		nodes="$$(awk '$$1 ~ /^LIBBPF_/ { print $$1 }' libsysbpf.map | tr '\n' ' ')" libbpf-rest.symbols >$(OUT)/libbpf-rest.map
+	$(CC) -shared -nostdlib -o $@ -Wl,-soname,libbpf.so.1 -Wl,--version-script=$(OUT)/libbpf-rest.map $(OUT)/libbpf-rest.s $(LDFLAGS)
 
 .PHONY: clean
 clean: ## remove what was built
@@ -86,7 +93,7 @@ substitute  = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|
 .PHONY: install
 install: all ## install (honours DESTDIR, PREFIX, LIBDIR, INCLUDEDIR)
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/sysbpf/bpf $(DESTDIR)$(BINDIR) \
-		$(DESTDIR)$(DROPIN)/pkgconfig $(DESTDIR)$(DROPIN)/fallback
+		$(DESTDIR)$(DROPIN)/pkgconfig
 	install -m 755 $(SOLIB) $(DESTDIR)$(LIBDIR)/
 	ln -sf libsysbpf.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsysbpf.so
@@ -96,7 +103,7 @@ install: all ## install (honours DESTDIR, PREFIX, LIBDIR, INCLUDEDIR)
 	$(substitute) pkgconfig/libbpf.pc.in >$(DESTDIR)$(DROPIN)/pkgconfig/libbpf.pc
 	$(substitute) pkgconfig/libbpf.so.in >$(DESTDIR)$(DROPIN)/libbpf.so
 	ln -sf ../libsysbpf.a $(DESTDIR)$(DROPIN)/libbpf.a
-	install -m 755 $(OUT)/fallback/libbpf.so.1 $(DESTDIR)$(DROPIN)/fallback/
+	install -m 644 $(OUT)/libbpf-rest.so $(DESTDIR)$(DROPIN)/
 	$(substitute) scripts/sysbpf-run.in >$(DESTDIR)$(BINDIR)/sysbpf-run
 	chmod 755 $(DESTDIR)$(BINDIR)/sysbpf-run
 
@@ -112,4 +119,18 @@ uninstall: ## remove what install put there
 stage: ## install into the build folder, for tests and demo
 	@$(MAKE) --no-print-directory -s install DESTDIR= PREFIX=$(abspath $(STAGE)) \
 		LIBDIR=$(abspath $(STAGE))/lib INCLUDEDIR=$(abspath $(STAGE))/include BINDIR=$(abspath $(STAGE))/bin
+
+# ---- Generated files ------------------------------------------------------------------------
+
+HEADER   ?= include/bpf/bpf.h
+BINDINGS ?= src/kernel/uapi.rs
+
+.PHONY: headers
+headers: ## regenerate include/bpf/bpf.h from the documentation in src/api
+	$(CARGO) run -q --locked -p generate -- headers . $(HEADER)
+
+.PHONY: bindings
+bindings: ## regenerate src/kernel/uapi.rs from the newest kernel headers that Debian has
+	scripts/debian-get sid amd64 linux-libc-dev >$(TARGET)/linux-libc-dev
+	$(CARGO) run -q --locked -p generate -- bindings "$$(cat $(TARGET)/linux-libc-dev)" $(BINDINGS)
 

@@ -1,7 +1,7 @@
 //! Writes the files of sysbpf that are generated and committed.
 //!
 //!     generate headers CRATE-ROOT OUT-FILE      include/bpf/bpf.h, from src/api
-//!     generate bindings LINUX-INCLUDE OUT-FILE  src/kernel/uapi.rs, from <linux/bpf.h>
+//!     generate bindings PACKAGE OUT-FILE          src/kernel/uapi.rs, from linux-libc-dev
 //!
 //! `make headers` and `make bindings` call it.
 
@@ -15,9 +15,9 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["headers", root, out] => headers::generate(Path::new(root), Path::new(out)),
-        ["bindings", include, out] => bindings::generate(Path::new(include), Path::new(out)),
+        ["bindings", package, out] => bindings::generate(Path::new(package), Path::new(out)),
         _ => Err("usage: generate headers CRATE-ROOT OUT-FILE\n       \
-                  generate bindings LINUX-INCLUDE OUT-FILE"
+                  generate bindings PACKAGE OUT-FILE"
             .into()),
     };
     match result {
