@@ -66,17 +66,28 @@ build_cmocka() {
 }
 
 # Finds what builds for the architecture: rustup's toolchain has the host's standard library alone; Debian's
-# rust-web builds core for any target from source. False, and $lacking says why, if it is not there.
+# rust-web builds it for any target from source. False, and $lacking says why, if it is not there.
 toolchain() {
-    lacking='' cargo=cargo rust_flags=''
-    if [ "$arch" != x86_64 ]; then
-        cargo='env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo'
-        rust_flags='-Zbuild-std=core,compiler_builtins'
+    lacking='' cflags='' unit_flags='-Ctarget-feature=+crt-static'
+    if [ "$arch" = x86_64 ]; then
+        cargo='env RUSTC_BOOTSTRAP=1 cargo' rust_flags='' unit_std=''
+    else
+        # Intermediate files of all of the architecture's builds in one place, so that core is compiled once.
+        cargo="env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_BUILD_BUILD_DIR=$build/$arch/cargo /usr/bin/cargo"
+        rust_flags='-Zbuild-std=core,compiler_builtins' unit_std='-Zbuild-std=std,panic_unwind,test'
         [ -x /usr/bin/cargo ] && [ -d /usr/lib/rustlib/src/rust/library ] ||
             lacking="no Rust for $target: apt-get install rustc-web cargo-web rust-web-src"
     fi
     command -v "$cc" >/dev/null || lacking="no $cc: apt-get install $packages"
-    [ -z "$lacking" ]
+    [ -z "$lacking" ] || return 1
+    if [ "$arch" = x86_64-musl ]; then
+        # musl brings no kernel headers; the machine's are as good.
+        mkdir -p "$build/$arch/include"
+        ln -sfn /usr/include/linux "$build/$arch/include/linux"
+        ln -sfn /usr/include/asm-generic "$build/$arch/include/asm-generic"
+        ln -sfn "/usr/include/$(gcc -print-multiarch)/asm" "$build/$arch/include/asm"
+        cflags="-isystem $build/$arch/include" unit_flags="$unit_flags -Clink-self-contained=no"
+    fi
 }
 
 # The library, installed into $stage.
@@ -93,16 +104,16 @@ build_library() {
 
 # The attribute records' layout, as a static library.
 build_layout() {
-    layout=$build/$arch/cargo/$target/release/libsysbpf_layout.a
-    quietly layout $cargo build --release --manifest-path "$top/Cargo.toml" -p sysbpf-layout --target "$target" \
-        --target-dir "$build/$arch/cargo" $rust_flags
+    layout=$build/$arch/layout/$target/release/libsysbpf_layout.a
+    quietly layout $cargo build --release --locked --manifest-path "$top/Cargo.toml" -p sysbpf-layout --target "$target" \
+        --target-dir "$build/$arch/layout" $rust_flags
 }
 
 # The C tests, linked statically: $build/$arch/tests.
 build_tests() {
     mkdir -p "$build/$arch"
     build_cmocka && build_library && build_layout || return 1
-    set -- "CC=$cc" "CFLAGS=-O2" LDFLAGS=-static "CMOCKA_CFLAGS=-I$cmocka" "CMOCKA_LIBS=$cmocka/libcmocka.a" \
+    set -- "CC=$cc" "CFLAGS=-O2 $cflags" LDFLAGS=-static "CMOCKA_CFLAGS=-I$cmocka" "CMOCKA_LIBS=$cmocka/libcmocka.a" \
         "SYSBPF_CFLAGS=-I$stage/include/sysbpf" "SYSBPF_LIBS=$stage/lib/libsysbpf.a"
     quietly tests-c make -C "$top/tests-c" programs "OUT=$build/$arch/tests-c" "$@" &&
         quietly kernel-tests make -C "$kernels/tests" programs "OUT=$build/$arch/kernel-tests" "LAYOUT=$layout" "$@" ||

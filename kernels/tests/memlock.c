@@ -134,11 +134,11 @@ static void raised_to_what_was_asked(void)
 
 static void never_raised_when_disabled(void)
 {
-	set_soft_limit(TINY);
+	set_soft_limit(0);
 	must(libbpf_set_memlock_rlim(0) == 0);
 	must(charged_map() == -EPERM && errno == EPERM);
 	must(load_program() == -EPERM && errno == EPERM);
-	must(current_limit().rlim_cur == TINY);
+	must(current_limit().rlim_cur == 0);
 	/* It has not been raised yet: there is still time to ask for it. */
 	must(libbpf_set_memlock_rlim(AMPLE) == 0);
 	must(charged_map() >= 3);
