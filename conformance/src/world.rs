@@ -1,0 +1,341 @@
+//! The running kernel's part: objects that the worker makes for itself, in namespaces, a bpffs and
+//! a cgroup of its own, and the values of arguments that reach only those.
+//!
+//! Both libraries are called with the very same objects; `reset` puts them back before each call.
+
+use std::{
+    ffi::CString,
+    fs, io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use crate::{
+    case::{self, Value},
+    functions::{Function, Kind, LOG_OPTS},
+    kernel::SYS_BPF,
+};
+
+// Where the objects' descriptors are put, so that both calls of a case see the same numbers.
+const HASH: i32 = 100;
+const ARRAY: i32 = 101;
+const PERCPU: i32 = 102;
+const QUEUE: i32 = 103;
+const FILTER: i32 = 104;
+const CGROUP_SKB: i32 = 105;
+const SCHED_CLS: i32 = 106;
+const RAW_TP: i32 = 107;
+const LINK: i32 = 108;
+const BTF: i32 = 109;
+const CGROUP: i32 = 110;
+const BPFFS: i32 = 111;
+const NOT_BPF: i32 = 112;
+/// The network namespace's own loopback device, which is what an ifindex among the targets can be.
+const LOOPBACK: i32 = 1;
+
+const KEYS: u32 = 8;
+const GOOD: &[u8] = &[0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+/// Returns a register that nothing set: the verifier refuses it.
+const BAD: &[u8] = &[0xbf, 0x20, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+
+/// BTF with one type, `int`.
+fn btf() -> Vec<u8> {
+    let mut b = Vec::new();
+    b.extend(0xeb9fu16.to_ne_bytes());
+    b.extend([1, 0]);
+    for n in [24u32, 0, 16, 16, 5, 1, 0x0100_0000, 4, 0x0100_0020] {
+        b.extend(n.to_ne_bytes());
+    }
+    b.extend(b"\0int\0");
+    b
+}
+
+pub struct World {
+    folder: PathBuf,
+}
+
+struct Known {
+    ids: Vec<u64>,
+    paths: Vec<Vec<u8>>,
+}
+static KNOWN: OnceLock<Known> = OnceLock::new();
+
+fn bpf(command: i64, attr: &mut [u8]) -> io::Result<i32> {
+    // SAFETY: the attribute outlives the call, and what it points to is named by the callers below.
+    let result = unsafe { libc::syscall(SYS_BPF, command, attr.as_mut_ptr(), attr.len()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
+}
+
+/// An attribute of words and pointers, laid down one after the other.
+macro_rules! attr {
+    ($($value:expr),* $(,)?) => {{
+        let mut bytes: Vec<u8> = Vec::new();
+        $(bytes.extend_from_slice(&$value.to_ne_bytes());)*
+        bytes
+    }};
+}
+
+fn at<T: ?Sized>(value: &T) -> u64 {
+    std::ptr::from_ref(value).cast::<u8>() as u64
+}
+
+/// Moves a new descriptor to its fixed number.
+fn settle(fd: i32, to: i32) -> io::Result<()> {
+    // SAFETY: both are this process's own.
+    unsafe {
+        if libc::dup3(fd, to, libc::O_CLOEXEC) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        libc::close(fd);
+    }
+    Ok(())
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+impl World {
+    /// Makes everything. `folder` is an empty folder of the caller's, `cgroup` an empty cgroup of his.
+    pub fn new(folder: &Path, cgroup: &Path) -> io::Result<World> {
+        let here = CString::new(folder.as_os_str().as_encoded_bytes())?;
+        // SAFETY: plain calls with strings that live.
+        unsafe {
+            check(libc::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWNET))?;
+            let private = libc::MS_REC | libc::MS_PRIVATE;
+            check(libc::mount(c"none".as_ptr(), c"/".as_ptr(), std::ptr::null(), private, std::ptr::null()))?;
+            check(libc::mount(c"bpf".as_ptr(), here.as_ptr(), c"bpf".as_ptr(), 0, std::ptr::null()))?;
+        }
+        let world = World { folder: folder.to_path_buf() };
+        let folder_fd = |path: &Path| fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path);
+        settle(std::os::fd::IntoRawFd::into_raw_fd(folder_fd(folder)?), BPFFS)?;
+        settle(std::os::fd::IntoRawFd::into_raw_fd(folder_fd(cgroup)?), CGROUP)?;
+        settle(std::os::fd::IntoRawFd::into_raw_fd(fs::File::open("/dev/null")?), NOT_BPF)?;
+        world.maps()?;
+        let license = c"GPL".as_ptr() as u64;
+        // SOCKET_FILTER, CGROUP_SKB, SCHED_CLS, RAW_TRACEPOINT.
+        for (kind, to) in [(1u32, FILTER), (8, CGROUP_SKB), (3, SCHED_CLS), (17, RAW_TP)] {
+            let mut load = attr!(kind, 2u32, at(GOOD), license, 0u32, 0u32, 0u64, 0u32, 0u32);
+            load.extend_from_slice(b"conformance\0\0\0\0\0");
+            settle(bpf(5, &mut load)?, to)?;
+        }
+        let data = btf();
+        settle(bpf(18, &mut attr!(at(&data[..]), 0u64, data.len() as u32, 0u32, 0u32, 0u32))?, BTF)?;
+        world.link()?;
+        let pinned = CString::new(folder.join("pinned").as_os_str().as_encoded_bytes())?;
+        bpf(6, &mut attr!(pinned.as_ptr() as u64, HASH, 0u32))?;
+
+        let mut ids = vec![0, 1, 0x7fff_ffff];
+        for fd in [HASH, ARRAY, FILTER, CGROUP_SKB, LINK, BTF] {
+            let mut info = [0u8; 32];
+            bpf(15, &mut attr!(fd, 32u32, at(&mut info[..])))?;
+            let place = match fd {
+                BTF => 12,
+                _ => 4,
+            };
+            ids.push(u32::from_ne_bytes(info[place..place + 4].try_into().expect("four bytes")).into());
+        }
+        let name = |path: PathBuf| [path.as_os_str().as_encoded_bytes(), b"\0"].concat();
+        let paths = vec![
+            name(folder.join("pinned")),
+            name(folder.join("new")),
+            name(folder.join("absent/new")),
+            b"pinned\0".to_vec(),
+            b"new\0".to_vec(),
+            b"\0".to_vec(),
+            b"sys_enter\0".to_vec(),
+            b"no_such_tracepoint\0".to_vec(),
+        ];
+        KNOWN.set(Known { ids, paths }).unwrap_or_else(|_| panic!("one world in a process"));
+        Ok(world)
+    }
+
+    fn maps(&self) -> io::Result<()> {
+        // Type, key, value, entries: HASH, ARRAY, PERCPU_ARRAY, QUEUE.
+        for (kind, key, to) in [(1u32, 4u32, HASH), (2, 4, ARRAY), (6, 4, PERCPU), (22, 0, QUEUE)] {
+            settle(bpf(0, &mut attr!(kind, key, 8u32, KEYS, 0u32))?, to)?;
+        }
+        self.fill()
+    }
+
+    fn link(&self) -> io::Result<()> {
+        // The cgroup's egress; ingress stays free for the calls themselves.
+        settle(bpf(28, &mut attr!(CGROUP_SKB, CGROUP, 1u32, 0u32))?, LINK)
+    }
+
+    /// The same entries in every map: half of the keys, and two elements in the queue.
+    fn fill(&self) -> io::Result<()> {
+        let value = [0x1122_3344_5566_7788u64; 16];
+        for key in 0..KEYS {
+            let element = |fd: i32| attr!(fd, 0u32, at(&key), at(&value), 0u64);
+            if key < KEYS / 2 {
+                bpf(2, &mut element(HASH))?;
+            } else {
+                // Not there, as a rule.
+                let _ = bpf(3, &mut element(HASH));
+            }
+            bpf(2, &mut element(ARRAY))?;
+            bpf(2, &mut element(PERCPU))?;
+        }
+        while bpf(21, &mut attr!(QUEUE, 0u32, 0u64, at(&mut [0u64; 2]), 0u64)).is_ok() {}
+        for _ in 0..2 {
+            bpf(2, &mut attr!(QUEUE, 0u32, 0u64, at(&value), 0u64))?;
+        }
+        Ok(())
+    }
+
+    /// Puts back what calls of this function can change.
+    pub fn reset(&self, function: &Function) {
+        let again = match function.name {
+            "bpf_map_freeze" => self.maps(),
+            name if name.starts_with("bpf_map_") && (name.contains("elem") || name.contains("batch")) => self.fill(),
+            "bpf_link_create"
+            | "bpf_link_update"
+            | "bpf_link_detach"
+            | "bpf_prog_attach"
+            | "bpf_prog_attach_opts"
+            | "bpf_prog_detach"
+            | "bpf_prog_detach2"
+            | "bpf_prog_detach_opts" => {
+                for attach in [0u32, 1] {
+                    for program in [CGROUP_SKB, 0] {
+                        // Not attached, as a rule.
+                        while bpf(9, &mut attr!(CGROUP, program, attach, 0u32)).is_ok() {}
+                    }
+                }
+                for attach in [46u32, 47] {
+                    while bpf(9, &mut attr!(LOOPBACK, SCHED_CLS, attach, 0u32)).is_ok() {}
+                }
+                // SAFETY: the world's own descriptor.
+                unsafe { libc::close(LINK) };
+                self.link().and_then(|()| {
+                    if function.name.contains("detach") {
+                        // Something to detach: BPF_F_ALLOW_MULTI on ingress, and tcx on loopback.
+                        bpf(8, &mut attr!(CGROUP, CGROUP_SKB, 0u32, 2u32))?;
+                        let _ = bpf(8, &mut attr!(LOOPBACK, SCHED_CLS, 46u32, 0u32));
+                    }
+                    Ok(())
+                })
+            }
+            "bpf_obj_pin" | "bpf_obj_pin_opts" => match fs::remove_file(self.folder.join("new")) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        };
+        again.unwrap_or_else(|e| panic!("the objects for {} could not be put back: {e}", function.name));
+    }
+
+    /// The lowest free descriptor.
+    pub fn free_fd(&self) -> i32 {
+        // SAFETY: plain calls.
+        unsafe {
+            let fd = libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 0);
+            libc::close(fd);
+            fd
+        }
+    }
+}
+
+fn numbers(values: &'static [u64]) -> BoxedStrategy<Value> {
+    select(values).prop_map(Value::Number).boxed()
+}
+
+fn null() -> Just<Value> {
+    Just(Value::Number(0))
+}
+
+fn bytes(of: &'static [&'static [u8]]) -> BoxedStrategy<Value> {
+    select(of).prop_map(|b| Value::Bytes(b.to_vec())).boxed()
+}
+
+/// Addresses at which nothing is mapped in this process.
+const WILD: &[u64] = &[8, 0xdead_0000_0000_0000, u64::MAX];
+
+/// Values of an argument that do no harm in the running kernel.
+pub fn values(function: &'static Function, name: &str, kind: Kind) -> BoxedStrategy<Value> {
+    match (kind, name) {
+        (Kind::Opts(o), _) => prop_oneof![1 => null(), 6 => case::opts(o, member)].boxed(),
+        (_, "target" | "target_fd" | "attachable_fd") => {
+            prop_oneof![4 => numbers(&[CGROUP as u64, LOOPBACK as u64]), 1 => member(kind)].boxed()
+        }
+        (_, "link_fd") => prop_oneof![2 => numbers(&[LINK as u64]), 1 => member(kind)].boxed(),
+        (_, "prog_fd") if function.name.contains("detach") || function.name.contains("attach") => {
+            prop_oneof![2 => numbers(&[CGROUP_SKB as u64, SCHED_CLS as u64]), 1 => member(kind)].boxed()
+        }
+        (_, "fd") if function.name.starts_with("bpf_map") => {
+            prop_oneof![4 => numbers(&[HASH as u64, ARRAY as u64, PERCPU as u64, QUEUE as u64]), 1 => member(kind)]
+                .boxed()
+        }
+        (_, "flags") if function.name.contains("attach") => {
+            prop_oneof![3 => numbers(&[0, 2]), 1 => member(kind)].boxed()
+        }
+        (Kind::AttachType, _) if !function.name.contains("link_create") => {
+            prop_oneof![3 => numbers(&[0, 1, 46]), 1 => member(kind)].boxed()
+        }
+        _ => member(kind),
+    }
+}
+
+fn member(kind: Kind) -> BoxedStrategy<Value> {
+    let known = KNOWN.get().expect("the world was made first");
+    match kind {
+        Kind::Fd => prop_oneof![
+            12 => (HASH..=NOT_BPF).prop_map(|n| Value::Number(n as u64)),
+            1 => numbers(&[0, 9999, 0xffff_ffff]),
+        ]
+        .boxed(),
+        Kind::Pid => prop_oneof![3 => numbers(&[0]), 1 => Just(Value::Number(std::process::id().into()))].boxed(),
+        Kind::Id => select(known.ids.as_slice()).prop_map(Value::Number).boxed(),
+        Kind::MapType => prop_oneof![2 => numbers(&[1, 2]), 1 => (0..40u64).prop_map(Value::Number)].boxed(),
+        Kind::ProgType => prop_oneof![2 => numbers(&[1, 3, 8]), 1 => (0..36u64).prop_map(Value::Number)].boxed(),
+        Kind::StatsType => numbers(&[0, 1, 77]),
+        Kind::AttachType => (0..66u64).prop_map(Value::Number).boxed(),
+        Kind::Flags => prop_oneof![
+            6 => null(),
+            2 => (0..32u32).prop_map(|b| Value::Number(1 << b)),
+            1 => (0..256u64).prop_map(Value::Number),
+        ]
+        .boxed(),
+        Kind::U32 => prop_oneof![4 => null(), 2 => (0..9u64).prop_map(Value::Number), 1 => numbers(&[0xffff_ffff])].boxed(),
+        Kind::U64 => prop_oneof![4 => null(), 2 => (0..9u64).prop_map(Value::Number), 1 => numbers(&[u64::MAX])].boxed(),
+        Kind::Attempts => numbers(&[0, 1, 2, 0xffff_ffff]),
+        Kind::Len => numbers(&[0, 1, 2, 4, 8, 16, 64, 256, 4096]),
+        Kind::RecordSize => numbers(&[0, 8, 16, 64]),
+        Kind::Size => numbers(&[0, 1, 2, 3, 24, 45, 0xffff_ffff]),
+        Kind::Name => {
+            prop_oneof![1 => null(), 4 => "[a-z_]{0,20}".prop_map(|s| Value::Bytes([s.as_bytes(), b"\0"].concat()))].boxed()
+        }
+        Kind::License => prop_oneof![6 => bytes(&[b"GPL\0"]), 1 => bytes(&[b"\0", b"none\0"]), 1 => numbers(WILD)].boxed(),
+        Kind::Str => {
+            prop_oneof![1 => null(), 1 => numbers(WILD), 8 => select(known.paths.as_slice()).prop_map(Value::Bytes)].boxed()
+        }
+        Kind::Insns => prop_oneof![6 => bytes(&[GOOD]), 3 => bytes(&[BAD]), 1 => numbers(WILD)].boxed(),
+        Kind::Btf => prop_oneof![
+            6 => Just(Value::Bytes(btf())),
+            1 => vec(any::<u8>(), 45).prop_map(Value::Bytes),
+            1 => numbers(WILD)
+        ]
+        .boxed(),
+        Kind::Records => prop_oneof![1 => null(), 2 => Just(Value::Bytes(vec![0; 512]))].boxed(),
+        // A key, or room for what the kernel writes.
+        Kind::Buffer => prop_oneof![
+            2 => null(),
+            1 => numbers(WILD),
+            6 => (0..KEYS + 1).prop_map(|k| Value::Bytes([&k.to_ne_bytes()[..], &[0; 60]].concat())),
+            3 => select(&[8usize, 16, 256, 1024][..]).prop_map(|n| Value::Bytes(vec![0; n])),
+        ]
+        .boxed(),
+        Kind::At32(_) => prop_oneof![
+            1 => null(),
+            12 => select(&[0u32, 1, 2, 4, 8, 16, 64, 256, 1024, u32::MAX][..]).prop_map(|n| Value::Bytes(n.to_ne_bytes().to_vec())),
+        ]
+        .boxed(),
+        Kind::At64(_) => prop_oneof![1 => null(), 12 => Just(Value::Bytes(vec![0; 8]))].boxed(),
+        Kind::LogOpts => prop_oneof![6 => null(), 1 => case::opts(&LOG_OPTS, member)].boxed(),
+        Kind::Address | Kind::Opts(_) => unreachable!("no member of an opts struct is of this kind"),
+    }
+}
