@@ -152,7 +152,7 @@ TEST(an_exclusive_map_wants_a_program_hash_of_32_bytes)
 	char hash[32] = "any program but ours";
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .excl_prog_hash = hash, .excl_prog_hash_size = sizeof(hash));
 
-	need_kernel("excl_prog_hash", E2BIG, bpf_map_create(BPF_MAP_TYPE_ARRAY, "excl", 4, 4, 1, &opts));
+	need_kernel("excl_prog_hash", EINVAL, bpf_map_create(BPF_MAP_TYPE_ARRAY, "excl", 4, 4, 1, &opts));
 	close(assert_fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "excl", 4, 4, 1, &opts)));
 	opts.excl_prog_hash_size = 31;
 	assert_fails(EINVAL, bpf_map_create(BPF_MAP_TYPE_ARRAY, "excl", 4, 4, 1, &opts));
@@ -166,11 +166,12 @@ TEST(a_refused_map_is_explained_where_the_kernel_can)
 	COVERS(bpf_map_create);
 	char log[256];
 	LIBBPF_OPTS(bpf_log_opts, log_opts, .buf = log, .size = sizeof(log), .level = 1, .true_size = 77);
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .log_opts = &log_opts);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .log_opts = &log_opts, .map_extra = 1);
 
 	memset(log, 0, sizeof(log));
-	/* An array must have 4-byte keys. */
-	assert_fails(EINVAL, bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 3, 4, 1, &opts));
+	/* An array takes no extra. */
+	assert_fails(EINVAL, bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 4, 1, &opts));
+	opts.map_extra = 0;
 	if (!kernel_knows("bpf_common_attr")) {
 		/* Nobody can say more here, and none of it is an error. */
 		assert_string_equal(log, "");

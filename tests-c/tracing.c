@@ -109,7 +109,7 @@ TEST(typed_programs_are_attached_by_links)
 		/* Cookies came in 5.19; the fall-back to a raw tracepoint cannot carry one. */
 		assert_int_equal(link, -EINVAL);
 		assert_false(kernel_knows("BPF_LINK_TYPE_KPROBE_MULTI"));
-		close(assert_fd(bpf_link_create(prog, 0, BPF_TRACE_FENTRY, NULL)));
+		close(assert_fd_at_last(bpf_link_create(prog, 0, BPF_TRACE_FENTRY, NULL)));
 		close(prog);
 		skip_test("this kernel takes no cookie for a traced function (EINVAL, as it should)");
 	}
@@ -118,7 +118,7 @@ TEST(typed_programs_are_attached_by_links)
 	assert_int_equal(info.tracing.attach_type, BPF_TRACE_FENTRY);
 	close(link);
 	/* Without options: a link where links are known, a raw tracepoint elsewhere. */
-	link = assert_fd(bpf_link_create(prog, 0, BPF_TRACE_FENTRY, NULL));
+	link = assert_fd_at_last(bpf_link_create(prog, 0, BPF_TRACE_FENTRY, NULL));
 	close(link);
 	close(prog);
 }
@@ -131,8 +131,8 @@ TEST(a_typed_raw_tracepoint_is_attached_without_a_name)
 	if (prog < 0)
 		fail_msg("a typed raw tracepoint program is refused: %s", strerror(-prog));
 	close(assert_fd(bpf_raw_tracepoint_open(NULL, prog)));
-	/* Falls back to the former where links cannot do it (before 5.19); errno is then not untouched in between, but at the end. */
-	close(assert_fd(bpf_link_create(prog, 0, BPF_TRACE_RAW_TP, NULL)));
+	/* Falls back to the former where links cannot do it (before 5.19). */
+	close(assert_fd_at_last(bpf_link_create(prog, 0, BPF_TRACE_RAW_TP, NULL)));
 	close(prog);
 }
 
