@@ -21,6 +21,8 @@ static const char *test_name;
 static char called[4096], claimed[4096];
 static bool skipped;
 static int fds_before;
+/* One file for all of a program's captures of stderr. */
+static int captured = -1, saved_stderr;
 
 int test_begin(void **state)
 {
@@ -28,6 +30,8 @@ int test_begin(void **state)
 	strcpy(called, " ");
 	claimed[0] = '\0';
 	skipped = false;
+	if (captured < 0)
+		captured = memfd_create("stderr", MFD_CLOEXEC);
 	fds_before = count_fds();
 	return 0;
 }
@@ -182,15 +186,15 @@ void check_fd(int fd, int err, const char *call, const char *file, int line)
 	}
 }
 
-static int saved_stderr = -1, captured = -1;
 static char captured_text[65536];
 
 void capture_stderr(void)
 {
 	fflush(stderr);
-	captured = memfd_create("stderr", MFD_CLOEXEC);
+	if (lseek(captured, 0, SEEK_SET) || ftruncate(captured, 0))
+		fail_msg("cannot capture stderr: %s", strerror(errno));
 	saved_stderr = fcntl(2, F_DUPFD_CLOEXEC, 3);
-	if (captured < 0 || saved_stderr < 0 || dup2(captured, 2) < 0)
+	if (saved_stderr < 0 || dup2(captured, 2) < 0)
 		fail_msg("cannot capture stderr: %s", strerror(errno));
 }
 
@@ -202,7 +206,6 @@ const char *captured_stderr(void)
 	dup2(saved_stderr, 2);
 	close(saved_stderr);
 	len = pread(captured, captured_text, sizeof(captured_text) - 1, 0);
-	close(captured);
 	captured_text[len > 0 ? len : 0] = '\0';
 	return captured_text;
 }
