@@ -7,7 +7,7 @@ use proptest::{collection::vec, option, prelude::*};
 
 use crate::{
     functions::{Function, Gives, Kind, LOG_OPTS, Member, Opts},
-    kernel::{Answer, PERSONAS, Script},
+    kernel::{Answer, PERSONAS, Records, Script},
     memory::Memory,
     world,
 };
@@ -265,7 +265,7 @@ pub struct Placed {
     pub arguments: [u64; 9],
     /// For a program load: where the caller's instructions and its two kinds of records lie.
     pub insns: Option<u64>,
-    pub records: [u64; 2],
+    pub records: [Records; 2],
     /// Where the opts struct lies, and in which slot of the memory.
     pub opts_slot: Option<usize>,
 }
@@ -304,7 +304,7 @@ impl OptsValue {
         filled
     }
 
-    fn place(&self, o: &'static Opts, attach_type: u32, memory: &mut Memory, records: &mut [u64; 2]) -> u64 {
+    fn place(&self, o: &'static Opts, attach_type: u32, memory: &mut Memory, records: &mut [Records; 2]) -> u64 {
         let sz = self.sz as usize;
         let mut bytes = vec![self.hole; sz.max(8)];
         bytes[..8].copy_from_slice(&self.sz.to_ne_bytes());
@@ -319,8 +319,10 @@ impl OptsValue {
         for (member, value) in self.filled(o, attach_type) {
             let number = place(value, member.kind, attach_type, memory, records);
             match member.name {
-                "func_info" => records[0] = number,
-                "line_info" => records[1] = number,
+                "func_info" => records[0].at = number,
+                "line_info" => records[1].at = number,
+                "func_info_rec_size" => records[0].size = number,
+                "line_info_rec_size" => records[1].size = number,
                 _ => {}
             }
             for (i, byte) in number.to_ne_bytes()[..member.size()].iter().enumerate() {
@@ -333,7 +335,7 @@ impl OptsValue {
     }
 }
 
-fn place(value: &Value, kind: Kind, attach_type: u32, memory: &mut Memory, records: &mut [u64; 2]) -> u64 {
+fn place(value: &Value, kind: Kind, attach_type: u32, memory: &mut Memory, records: &mut [Records; 2]) -> u64 {
     match (value, kind) {
         (Value::Number(n), _) => *n,
         (Value::Bytes(b), Kind::Name | Kind::Str | Kind::License) => memory.place(b, 1),
@@ -368,7 +370,7 @@ impl Case {
     pub fn place(&self, function: &Function, memory: &mut Memory) -> Placed {
         memory.clear();
         let attach_type = self.attach_type(function);
-        let mut placed = Placed { arguments: [0; 9], insns: None, records: [0; 2], opts_slot: None };
+        let mut placed = Placed { arguments: [0; 9], insns: None, records: [Records::default(); 2], opts_slot: None };
         for (i, (param, value)) in function.params.iter().zip(&self.arguments).enumerate() {
             let word = place(value, param.kind, attach_type, memory, &mut placed.records);
             placed.arguments[i] = word;

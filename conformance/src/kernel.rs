@@ -100,6 +100,11 @@ impl Event {
     pub fn is_probe(&self) -> bool {
         matches!(self, Event::Bpf { probe: true, .. } | Event::Close { probe: true, .. })
     }
+
+    /// What comes before a call's own part: probes, and the memlock step.
+    pub fn is_prelude(&self) -> bool {
+        self.is_probe() || matches!(self, Event::Setrlimit { .. })
+    }
 }
 
 /// What the scripted kernel answers to one call: a result or -errno, and words written back into the attribute.
@@ -153,15 +158,28 @@ pub enum Mode {
     Real,
 }
 
+/// Where records of the caller's lie, and how long each is.
+#[derive(Clone, Copy, Default)]
+pub struct Records {
+    pub at: u64,
+    pub size: u64,
+}
+
 struct Watch {
     mode: Mode,
     /// The instructions that the caller gave: a load of any others is a probe.
     insns: Option<u64>,
-    /// Where the caller's func_info and line_info lie.
-    records: [u64; 2],
+    /// The caller's func_info and line_info.
+    records: [Records; 2],
     answered: usize,
     probes: i32,
     events: Vec<Event>,
+}
+
+impl Watch {
+    fn runs_away(&self) -> bool {
+        self.events.iter().rev().take_while(|e| !e.is_prelude()).count() >= MOST_CALLS
+    }
 }
 
 struct Shared(UnsafeCell<Option<Watch>>);
@@ -170,7 +188,7 @@ unsafe impl Sync for Shared {}
 static WATCH: Shared = Shared(UnsafeCell::new(None));
 
 /// Starts watching the next guarded call.
-pub fn begin(mode: Mode, insns: Option<u64>, records: [u64; 2]) {
+pub fn begin(mode: Mode, insns: Option<u64>, records: [Records; 2]) {
     // SAFETY: one thread, and no reference is alive outside the functions below.
     unsafe { *WATCH.0.get() = Some(Watch { mode, insns, records, answered: 0, probes: 0, events: Vec::new() }) }
 }
@@ -233,7 +251,7 @@ fn probe_answer(persona: &Persona, attr: &[u8], next: i32) -> i64 {
 #[unsafe(no_mangle)]
 extern "C" fn conformance_on_syscall(number: i64, arguments: *const i64) -> i64 {
     let watch = watch();
-    if watch.events.len() >= MOST_CALLS {
+    if watch.runs_away() {
         return GIVE_UP;
     }
     // SAFETY: interpose.c passes six words.
@@ -293,8 +311,10 @@ extern "C" fn conformance_on_syscall(number: i64, arguments: *const i64) -> i64 
     if plain == cmd::PROG_LOAD && !probe {
         for (which, (pointer, count, record)) in RECORDS.into_iter().enumerate() {
             let at = long(&attr, pointer);
-            if at != 0 && at != watch.records[which] && attr.len() >= 168 {
-                let len = (u64::from(word(&attr, count)) * u64::from(word(&attr, record))).min(1 << 16);
+            if at != 0 && at != watch.records[which].at && attr.len() >= 168 {
+                // A kernel may write back a longer record than was copied.
+                let size = u64::from(word(&attr, record)).min(watch.records[which].size);
+                let len = (u64::from(word(&attr, count)) * size).min(1 << 16);
                 // SAFETY: a copy is as long as its count and record size say, or the library dies here.
                 copies.push((pointer, unsafe { bytes(at, len as usize) }));
                 // The copy lies wherever malloc put it.
@@ -309,7 +329,7 @@ extern "C" fn conformance_on_syscall(number: i64, arguments: *const i64) -> i64 
 #[unsafe(no_mangle)]
 extern "C" fn conformance_on_fcntl(fd: i32, command: i32, argument: i64) -> i64 {
     let watch = watch();
-    if watch.events.len() >= MOST_CALLS {
+    if watch.runs_away() {
         return GIVE_UP;
     }
     let answer = match &watch.mode {
@@ -324,7 +344,7 @@ extern "C" fn conformance_on_fcntl(fd: i32, command: i32, argument: i64) -> i64 
 #[unsafe(no_mangle)]
 extern "C" fn conformance_on_close(fd: i32) -> i64 {
     let watch = watch();
-    if watch.events.len() >= MOST_CALLS {
+    if watch.runs_away() {
         return GIVE_UP;
     }
     let opened_by_probe = |e: &Event| matches!(e, Event::Bpf { probe: true, answer, .. } if *answer == i64::from(fd));
@@ -342,7 +362,7 @@ extern "C" fn conformance_on_close(fd: i32) -> i64 {
 #[unsafe(no_mangle)]
 extern "C" fn conformance_on_setrlimit(resource: i32, limits: *const u64) -> i64 {
     let watch = watch();
-    if watch.events.len() >= MOST_CALLS {
+    if watch.runs_away() {
         return GIVE_UP;
     }
     // SAFETY: a struct rlimit is two 64-bit numbers here.

@@ -22,7 +22,7 @@ pub struct Rule {
     take_out: fn(&mut Seen) -> bool,
 }
 
-pub static RULES: [Rule; 8] = [
+pub static RULES: [Rule; 7] = [
     Rule {
         name: "newer-map-log",
         functions: "`bpf_map_create`",
@@ -83,14 +83,6 @@ pub static RULES: [Rule; 8] = [
         reason: "the kernel would be given a length that the caller did not mean",
         take_out: btf_size,
     },
-    Rule {
-        name: "quiet-dup",
-        functions: "every function that returns a descriptor",
-        reference: "prints a warning where a descriptor below 3 cannot be moved",
-        ours: "silent: errno says what failed",
-        reason: "a library writes to a program's stderr for the programmer's mistakes alone",
-        take_out: quiet_dup,
-    },
 ];
 
 pub struct Seen<'a> {
@@ -138,13 +130,8 @@ pub fn markdown() -> String {
     s
 }
 
-/// What comes before a call's own part: probes, and the memlock step.
-fn is_prelude(event: &Event) -> bool {
-    event.is_probe() || matches!(event, Event::Setrlimit { .. })
-}
-
 fn calls(outcome: &Outcome) -> usize {
-    outcome.events.iter().filter(|e| !is_prelude(e)).count()
+    outcome.events.iter().filter(|e| !e.is_prelude()).count()
 }
 
 fn refused(outcome: &Outcome, error: i32, before: &[Vec<u8>]) -> bool {
@@ -274,17 +261,8 @@ fn btf_size(seen: &mut Seen) -> bool {
     let over = seen.function.name == "bpf_btf_load" && seen.placed.arguments[1] > u64::from(u32::MAX);
     if over && refused(&seen.ours, libc::E2BIG, seen.before) {
         let mut events = std::mem::take(&mut seen.reference.events);
-        events.retain(is_prelude);
+        events.retain(Event::is_prelude);
         seen.reference = Outcome { events, ..seen.ours.clone() };
-        return true;
-    }
-    false
-}
-
-fn quiet_dup(seen: &mut Seen) -> bool {
-    let failed = |e: &Event| matches!(e, Event::Fcntl { fd: 0..3, answer, .. } if *answer < 0);
-    if seen.reference.warned && !seen.ours.warned && seen.ours.events.iter().any(failed) {
-        seen.reference.warned = false;
         return true;
     }
     false
@@ -306,7 +284,7 @@ fn refuse(seen: &Seen, warned: bool) -> Outcome {
         value: -i64::from(libc::EINVAL),
         errno: libc::EINVAL,
         died_at: None,
-        events: seen.reference.events.iter().filter(|e| is_prelude(e)).cloned().collect(),
+        events: seen.reference.events.iter().filter(|e| e.is_prelude()).cloned().collect(),
         memory: seen.before.to_vec(),
         warned,
         free_fd: seen.reference.free_fd,
