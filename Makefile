@@ -134,3 +134,27 @@ bindings: ## regenerate src/kernel/uapi.rs from the newest kernel headers that D
 	scripts/debian-get sid amd64 linux-libc-dev >$(TARGET)/linux-libc-dev
 	$(CARGO) run -q --locked -p generate -- bindings "$$(cat $(TARGET)/linux-libc-dev)" $(BINDINGS)
 
+# ---- Trying and testing ---------------------------------------------------------------------
+
+.PHONY: demo
+demo: ## show a program loaded and run in this kernel, three ways
+	@scripts/need build demo
+	@$(MAKE) --no-print-directory stage
+	@scripts/demo
+
+.PHONY: check
+check: ## every test that this machine can run, counted
+	@scripts/need build demo check conformance programs
+	@$(MAKE) --no-print-directory stage
+	@STAGE=$(abspath $(STAGE)) scripts/check \
+		"Rust: lints, unit tests" tests/run-rust \
+		"symbols of the libraries" tests/run-symbols \
+		"headers" tests/run-headers \
+		"install, pkg-config, drop-in" tests/run-install \
+		"generated files" tests/run-generated \
+		"C tests, shared library" "$(MAKE) -s -C tests-c check STAGE=$(abspath $(STAGE))" \
+		"C tests, static library" "$(MAKE) -s -C tests-c check STAGE=$(abspath $(STAGE)) LINK=static" \
+		"every function covered" "tests/run-coverage" \
+		"Python with ctypes" tests/run-python \
+		"sysbpf-run" tests/run-sysbpf-run
+
