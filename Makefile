@@ -158,3 +158,18 @@ check: ## every test that this machine can run, counted
 		"Python with ctypes" tests/run-python \
 		"sysbpf-run" tests/run-sysbpf-run
 
+.PHONY: check-kernels
+check-kernels: ## the C tests on this kernel and on booted ones, 5.10 to 7.2
+	@scripts/need build kernels
+	@kernels/check
+
+.PHONY: check-arches
+check-arches: ## build and check for eight targets, and run the C tests on booted arm64 and s390x
+	@scripts/need build kernels arches
+	@kernels/arches
+	@kernels/check arm64 s390x
+
+.PHONY: check-arch-kernels
+check-arch-kernels: ## the C tests on booted arm64 and s390x alone
+	@scripts/need build kernels arches
+	@kernels/check arm64 s390x
