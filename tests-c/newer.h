@@ -38,7 +38,9 @@
 #define BPF_F_AFTER (1U << 4)
 #define BPF_F_ID (1U << 5)
 #endif
+#ifndef BPF_F_LINK /* newer headers have both the enumerator and a macro */
 #define BPF_F_LINK (1U << 13)
+#endif
 #define BPF_F_PATH_FD (1U << 14)
 #define BPF_F_TOKEN_FD (1U << 16)
 
