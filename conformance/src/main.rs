@@ -5,6 +5,7 @@
 mod case;
 mod compare;
 mod functions;
+mod headers;
 mod kernel;
 mod library;
 mod memory;
@@ -33,6 +34,12 @@ enum Command {
         /// As a table of Markdown (the only form there is)
         #[arg(long, required = true)]
         markdown: bool,
+    },
+    /// Compare the headers: layouts, types, values
+    Headers {
+        /// Holds the bpf/bpf.h to hold against the reference's
+        #[arg(long, default_value = "target/stage/include/sysbpf")]
+        include: PathBuf,
     },
     /// Build the reference and print where it lies
     Reference,
@@ -88,6 +95,7 @@ fn main() -> ExitCode {
             print!("{}", rules::markdown());
             ExitCode::SUCCESS
         }
+        Command::Headers { include } => headers::run(&include),
         Command::Reference => match reference::build() {
             Ok(reference) => {
                 println!("{}", reference.library.display());
