@@ -134,6 +134,12 @@ bindings: ## regenerate src/kernel/uapi.rs from the newest kernel headers that D
 	scripts/debian-get sid amd64 linux-libc-dev >$(TARGET)/linux-libc-dev
 	$(CARGO) run -q --locked -p generate -- bindings "$$(cat $(TARGET)/linux-libc-dev)" $(BINDINGS)
 
+.PHONY: compat
+compat: ## regenerate the tables of docs/compat.md, after make check
+	tests-c/coverage libsysbpf.symbols $(TARGET)/tests-c/*/ >$(TARGET)/coverage
+	$(CARGO) run -q --locked --profile tool -p conformance -- differences --markdown >$(TARGET)/differences
+	scripts/compat $(TARGET)/coverage $(TARGET)/differences
+
 # ---- Trying and testing ---------------------------------------------------------------------
 
 .PHONY: demo

@@ -60,447 +60,6 @@ struct bpf_prog_test_run_attr {
 	__u32 ctx_size_out;
 };
 
-/* ---- Attaching programs to cgroups, network devices and other hooks, and asking what is attached. ---- */
-
-/** Options of bpf_prog_attach_opts(). */
-struct bpf_prog_attach_opts {
-	/** Size of this struct, for forward and backward compatibility. */
-	size_t sz;
-	/** `BPF_F_*` flags of the attachment. */
-	__u32 flags;
-	union {
-		/** Older name of replace_fd. */
-		int replace_prog_fd;
-		/** Program to replace, with BPF_F_REPLACE (Linux 5.6). */
-		int replace_fd;
-	};
-	/** Program or link to go before or after (Linux 6.6); not with relative_id. */
-	int relative_fd;
-	/** Its id, instead. */
-	__u32 relative_id;
-	/** Attach only if the hook is at this revision (Linux 6.6); 0 for any. */
-	__u64 expected_revision;
-	size_t :0;
-};
-#define bpf_prog_attach_opts__last_field expected_revision
-
-/** Options of bpf_prog_detach_opts(). */
-struct bpf_prog_detach_opts {
-	/** Size of this struct, for forward and backward compatibility. */
-	size_t sz;
-	/** `BPF_F_*` flags. */
-	__u32 flags;
-	/** Detach what is before or after this program or link (Linux 6.6); not with relative_id. */
-	int relative_fd;
-	/** Its id, instead. */
-	__u32 relative_id;
-	/** Detach only if the hook is at this revision (Linux 6.6); 0 for any. */
-	__u64 expected_revision;
-	size_t :0;
-};
-#define bpf_prog_detach_opts__last_field expected_revision
-/** Options and outputs of bpf_prog_query_opts(). */
-struct bpf_prog_query_opts {
-	/** Size of this struct, for forward and backward compatibility. */
-	size_t sz;
-	/** BPF_F_QUERY_EFFECTIVE: also what is inherited. */
-	__u32 query_flags;
-	/** Out: flags of the hook. */
-	__u32 attach_flags;
-	/** Takes the ids of the programs, in order; may be NULL. */
-	__u32 *prog_ids;
-	union {
-		/** Older name of count. */
-		__u32 prog_cnt;
-		/** In: room in each of the arrays, in elements. Out: how many are attached. */
-		__u32 count;
-	};
-	/** Takes the attach flags of each program (Linux 6.0); may be NULL. */
-	__u32 *prog_attach_flags;
-	/** Takes the ids of the links, 0 where there is none (Linux 6.6); may be NULL. */
-	__u32 *link_ids;
-	/** Takes the attach flags of each link (Linux 6.6); may be NULL. */
-	__u32 *link_attach_flags;
-	/** Out: revision of the hook (Linux 6.6). */
-	__u64 revision;
-	size_t :0;
-};
-#define bpf_prog_query_opts__last_field revision
-
-/**
- * Attach a program to a hook.
- *
- * @param prog_fd        the program
- * @param attachable_fd  the hook: a cgroup, a sockmap, a network namespace...
- * @param type           `BPF_*` attach type
- * @param flags          BPF_F_ALLOW_OVERRIDE, BPF_F_ALLOW_MULTI
- * @return 0, or a negative error code (also in errno): as bpf_prog_attach_opts()
- *
- * Since Linux 4.10. See bpf(2), BPF_PROG_ATTACH.
- */
-LIBBPF_API
-int bpf_prog_attach(int prog_fd,
-		    int attachable_fd,
-		    enum bpf_attach_type type,
-		    unsigned int flags);
-
-/**
- * Detach the program of a hook that has only one.
- *
- * @param attachable_fd  the hook
- * @param type           `BPF_*` attach type
- * @return 0, or a negative error code (also in errno): as bpf_prog_detach_opts()
- *
- * Since Linux 4.10. See bpf(2), BPF_PROG_DETACH.
- */
-LIBBPF_API int bpf_prog_detach(int attachable_fd, enum bpf_attach_type type);
-
-/**
- * Detach a program from a hook.
- *
- * @param prog_fd        the program
- * @param attachable_fd  the hook
- * @param type           `BPF_*` attach type
- * @return 0, or a negative error code (also in errno): as bpf_prog_detach_opts()
- *
- * Since Linux 4.10. See bpf(2), BPF_PROG_DETACH.
- */
-LIBBPF_API int bpf_prog_detach2(int prog_fd, int attachable_fd, enum bpf_attach_type type);
-
-/**
- * Attach a program to a hook, with options.
- *
- * @param prog_fd  the program
- * @param target   the hook: a cgroup, a sockmap, a network namespace; for TCX and netkit the index of a network device
- * @param type     `BPF_*` attach type
- * @param opts     options, or NULL
- * @return 0, or a negative error code (also in errno):
- *   - EBADF: a descriptor is bad
- *   - EINVAL: program, hook, type and flags do not go together; relative_fd and relative_id both given; bad opts
- *   - EPERM: needs CAP_NET_ADMIN, for some hooks more; or the cgroup above does not allow it
- *   - EEXIST: the program is attached there already
- *   - ESTALE: the hook is not at expected_revision
- *
- * Since Linux 4.10. See bpf(2), BPF_PROG_ATTACH.
- */
-LIBBPF_API
-int bpf_prog_attach_opts(int prog_fd,
-			 int target,
-			 enum bpf_attach_type type,
-			 const struct bpf_prog_attach_opts *opts);
-
-/**
- * Detach a program from a hook, with options.
- *
- * @param prog_fd  the program; 0 if the hook has only one
- * @param target   the hook, as for bpf_prog_attach_opts()
- * @param type     `BPF_*` attach type
- * @param opts     options, or NULL
- * @return 0, or a negative error code (also in errno):
- *   - EBADF: a descriptor is bad
- *   - ENOENT: it is not attached there
- *   - EINVAL: program, hook and type do not go together; relative_fd and relative_id both given; bad opts
- *   - EPERM: needs CAP_NET_ADMIN, for some hooks more
- *   - ESTALE: the hook is not at expected_revision
- *
- * Since Linux 4.10. See bpf(2), BPF_PROG_DETACH.
- */
-LIBBPF_API
-int bpf_prog_detach_opts(int prog_fd,
-			 int target,
-			 enum bpf_attach_type type,
-			 const struct bpf_prog_detach_opts *opts);
-
-/**
- * Ask what is attached to a hook, with options.
- *
- * The outputs attach_flags, count and revision are written on failure too.
- *
- * @param target  the hook, as for bpf_prog_attach_opts()
- * @param type    `BPF_*` attach type
- * @param opts    options and outputs, or NULL
- * @return 0, or a negative error code (also in errno):
- *   - EBADF: target is bad
- *   - EINVAL: hook, type and flags do not go together; bad opts
- *   - ENOSPC: there is not room for all; count says how many there are
- *   - EPERM: needs CAP_NET_ADMIN
- *
- * Since Linux 4.15. See bpf(2), BPF_PROG_QUERY.
- */
-LIBBPF_API
-int bpf_prog_query_opts(int target,
-			enum bpf_attach_type type,
-			struct bpf_prog_query_opts *opts);
-
-/**
- * Ask what is attached to a hook.
- *
- * @param target_fd     the hook
- * @param type          `BPF_*` attach type
- * @param query_flags   BPF_F_QUERY_EFFECTIVE: also what is inherited
- * @param attach_flags  out, also on failure: flags of the hook; may be NULL
- * @param prog_ids      takes the ids of the programs, in order; may be NULL
- * @param prog_cnt      in: room in prog_ids, in elements; out, also on failure: how many are attached
- * @return 0, or a negative error code (also in errno): as bpf_prog_query_opts(), and
- *   - EINVAL: prog_cnt is NULL
- *
- * Since Linux 4.15. See bpf(2), BPF_PROG_QUERY.
- */
-LIBBPF_API
-int bpf_prog_query(int target_fd,
-		   enum bpf_attach_type type,
-		   __u32 query_flags,
-		   __u32 *attach_flags,
-		   __u32 *prog_ids,
-		   __u32 *prog_cnt);
-
-/* ---- BTF: loading type information. ---- */
-
-/** Options of bpf_btf_load(). */
-struct bpf_btf_load_opts {
-	/** Size of this struct, for forward and backward compatibility. */
-	size_t sz;
-	/** Takes the kernel's log; may be NULL. */
-	char *log_buf;
-	/** What to log: 0 nothing unless loading fails and log_buf is given, 1 the types, 2 more. */
-	__u32 log_level;
-	/** Size of log_buf, in bytes. */
-	__u32 log_size;
-	/** Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4). */
-	__u32 log_true_size;
-	/** `BPF_F_TOKEN_FD` (Linux 6.9). */
-	__u32 btf_flags;
-	/** BPF token, with `BPF_F_TOKEN_FD` (Linux 6.9). */
-	__u32 token_fd;
-	size_t :0;
-};
-#define bpf_btf_load_opts__last_field token_fd
-
-/**
- * Load type information in BTF's binary format.
- *
- * If it fails and opts asks for a log (log_buf) but not for a level (log_level 0), it is tried
- * once more with level 1, so that log_buf says why.
- *
- * On a kernel before 5.11, the first map, program or BTF of a process raises its
- * RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
- *
- * @param btf_data  header, types and strings
- * @param btf_size  their size, in bytes
- * @param opts      options and outputs, or NULL
- * @return descriptor of the BTF object, to be closed by the caller, or a negative error code (also in errno):
- *   - EINVAL: the data is wrong, the log says why; log_size without log_buf; bad opts
- *   - E2BIG: the data is too large
- *   - EPERM: needs CAP_BPF
- *   - ENOSPC: the log did not fit into log_buf
- *
- * Since Linux 4.18. See bpf(2), BPF_BTF_LOAD.
- */
-LIBBPF_API
-int bpf_btf_load(const void *btf_data,
-		 size_t btf_size,
-		 struct bpf_btf_load_opts *opts);
-
-/* ---- Links: attachments that live as long as a descriptor or a pin. ---- */
-
-/**
- * Options of bpf_link_create().
- *
- * At most one member of the union is given, the one that belongs to the attach type.
- */
-struct bpf_link_create_opts {
-	/** Size of this struct, for forward and backward compatibility. */
-	size_t sz;
-	/** `BPF_F_*` flags of the attachment. */
-	__u32 flags;
-	/** For BPF_TRACE_ITER: what to iterate over, as the kernel's union says. */
-	union bpf_iter_link_info *iter_info;
-	/** Size of iter_info, in bytes. */
-	__u32 iter_info_len;
-	/** For programs that extend another: type of the function in the target's BTF (Linux 5.10). */
-	__u32 target_btf_id;
-	union {
-		/** For BPF_PERF_EVENT (Linux 5.15). */
-		struct {
-			/** What bpf_get_attach_cookie() gives the program. */
-			__u64 bpf_cookie;
-		} perf_event;
-		/** For BPF_TRACE_KPROBE_MULTI (Linux 5.18) and BPF_TRACE_KPROBE_SESSION (Linux 6.10). */
-		struct {
-			/** `BPF_F_KPROBE_MULTI_*` flags. */
-			__u32 flags;
-			/** Number of functions. */
-			__u32 cnt;
-			/** Their names, or NULL. */
-			const char **syms;
-			/** Their addresses, or NULL. */
-			const unsigned long *addrs;
-			/** A cookie for each, or NULL. */
-			const __u64 *cookies;
-		} kprobe_multi;
-		/** For BPF_TRACE_UPROBE_MULTI (Linux 6.6) and BPF_TRACE_UPROBE_SESSION (Linux 6.13). */
-		struct {
-			/** `BPF_F_UPROBE_MULTI_*` flags. */
-			__u32 flags;
-			/** Number of places. */
-			__u32 cnt;
-			/** The file they are in. */
-			const char *path;
-			/** Their offsets in the file, in bytes. */
-			const unsigned long *offsets;
-			/** Offset of a reference counter for each, or NULL. */
-			const unsigned long *ref_ctr_offsets;
-			/** A cookie for each, or NULL. */
-			const __u64 *cookies;
-			/** Process to watch; 0 for all. */
-			__u32 pid;
-			/** Folder that path starts from, with BPF_F_UPROBE_MULTI_PATH_FD. */
-			__u32 path_fd;
-		} uprobe_multi;
-		/**
-		 * For BPF_TRACE_RAW_TP, BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_MODIFY_RETURN,
-		 * BPF_TRACE_FSESSION and BPF_LSM_MAC (Linux 5.18).
-		 */
-		struct {
-			/** What bpf_get_attach_cookie() gives the program. */
-			__u64 cookie;
-		} tracing;
-		/** For BPF_NETFILTER (Linux 6.4). */
-		struct {
-			/** NFPROTO_IPV4 or NFPROTO_IPV6. */
-			__u32 pf;
-			/** `NF_INET_*` hook. */
-			__u32 hooknum;
-			/** Lower runs earlier. */
-			__s32 priority;
-			/** `BPF_F_NETFILTER_*` flags. */
-			__u32 flags;
-		} netfilter;
-		/** For BPF_TCX_INGRESS and BPF_TCX_EGRESS (Linux 6.6). */
-		struct {
-			/** Program or link to go before or after; not with relative_id. */
-			__u32 relative_fd;
-			/** Its id, instead. */
-			__u32 relative_id;
-			/** Attach only if the hook is at this revision; 0 for any. */
-			__u64 expected_revision;
-		} tcx;
-		/** For BPF_NETKIT_PRIMARY and BPF_NETKIT_PEER (Linux 6.7). */
-		struct {
-			/** Program or link to go before or after; not with relative_id. */
-			__u32 relative_fd;
-			/** Its id, instead. */
-			__u32 relative_id;
-			/** Attach only if the hook is at this revision; 0 for any. */
-			__u64 expected_revision;
-		} netkit;
-		/** For `BPF_CGROUP_*` and BPF_LSM_CGROUP (Linux 6.17). */
-		struct {
-			/** Program or link to go before or after; not with relative_id. */
-			__u32 relative_fd;
-			/** Its id, instead. */
-			__u32 relative_id;
-			/** Attach only if the hook is at this revision; 0 for any. */
-			__u64 expected_revision;
-		} cgroup;
-		/** For BPF_TRACE_FENTRY_MULTI, BPF_TRACE_FEXIT_MULTI and BPF_TRACE_FSESSION_MULTI (Linux 7.2). */
-		struct {
-			/** BTF types of the functions. */
-			const __u32 *ids;
-			/** A cookie for each, or NULL. */
-			const __u64 *cookies;
-			/** Number of functions. */
-			__u32 cnt;
-		} tracing_multi;
-	};
-	size_t :0;
-};
-#define bpf_link_create_opts__last_field uprobe_multi.path_fd
-
-/** Options of bpf_link_update(). */
-struct bpf_link_update_opts {
-	/** Size of this struct, for forward and backward compatibility. */
-	size_t sz;
-	/** BPF_F_REPLACE: only if old_prog_fd or old_map_fd is what the link holds now. */
-	__u32 flags;
-	/** The program that is to be replaced. */
-	__u32 old_prog_fd;
-	/** The struct_ops map that is to be replaced (Linux 6.4); not with old_prog_fd. */
-	__u32 old_map_fd;
-};
-#define bpf_link_update_opts__last_field old_map_fd
-
-/**
- * Attach a program, and have a link hold the attachment.
- *
- * With the attach types of fentry, fexit, fmod_ret, LSM and raw tracepoints, and without options,
- * a kernel that cannot make a link of it is asked for the older form, bpf_raw_tracepoint_open().
- *
- * @param prog_fd      the program (for struct_ops the map)
- * @param target_fd    what to attach to: a cgroup, a network namespace, a perf event, a program; for TCX, netkit and XDP the index of a network device
- * @param attach_type  `BPF_*` attach type
- * @param opts         options, or NULL
- * @return descriptor of the link, to be closed by the caller, or a negative error code (also in errno):
- *   - EBADF: a descriptor is bad
- *   - EINVAL: program, target, attach type and options do not go together; options that
- *     belong to another attach type; relative_fd and relative_id both given; bad opts
- *   - EPERM: needs the capability that attaching such a program does
- *   - EBUSY: another program is attached there and does not share
- *   - EOPNOTSUPP, ENOTSUPP (524): the kernel was built without it
- *
- * Since Linux 5.7. See bpf(2), BPF_LINK_CREATE.
- */
-LIBBPF_API
-int bpf_link_create(int prog_fd,
-		    int target_fd,
-		    enum bpf_attach_type attach_type,
-		    const struct bpf_link_create_opts *opts);
-
-/**
- * Replace the program of a link (or the map of a struct_ops link).
- *
- * @param link_fd      the link
- * @param new_prog_fd  the new program (or map)
- * @param opts         options, or NULL
- * @return 0, or a negative error code (also in errno):
- *   - EBADF: a descriptor is bad
- *   - EINVAL: the program does not suit the link; old_prog_fd and old_map_fd both given; bad opts
- *   - EPERM: BPF_F_REPLACE, and the link holds another program
- *   - ENOLINK: the link is detached
- *
- * Since Linux 5.7. See bpf(2), BPF_LINK_UPDATE.
- */
-LIBBPF_API
-int bpf_link_update(int link_fd,
-		    int new_prog_fd,
-		    const struct bpf_link_update_opts *opts);
-
-/**
- * Detach a link, which stays as a link to nothing.
- *
- * @param link_fd  the link
- * @return 0, or a negative error code (also in errno):
- *   - EBADF: link_fd is bad
- *   - EINVAL: it is no link
- *   - EOPNOTSUPP: links of this type cannot be detached; close them
- *
- * Since Linux 5.9. See bpf(2), BPF_LINK_DETACH.
- */
-LIBBPF_API int bpf_link_detach(int link_fd);
-
-/**
- * Make an iterator of an iterator link: reading from it runs the program.
- *
- * @param link_fd  link made with BPF_TRACE_ITER
- * @return descriptor to read from, to be closed by the caller, or a negative error code (also in errno):
- *   - EBADF: link_fd is bad
- *   - EINVAL: it is no iterator link
- *
- * Since Linux 5.8. See bpf(2), BPF_ITER_CREATE.
- */
-LIBBPF_API
-int bpf_iter_create(int link_fd);
-
 /* ---- Maps: creating them, their elements one by one and in batches. ---- */
 
 /**
@@ -841,6 +400,670 @@ int bpf_map_update_batch(int fd,
 			 __u32 *count,
 			 const struct bpf_map_batch_opts *opts);
 
+/* ---- Programs: loading, running, binding, their messages. ---- */
+
+/** Options of bpf_prog_load(). */
+struct bpf_prog_load_opts {
+	/** Size of this struct, for forward and backward compatibility. */
+	size_t sz;
+	/** How many times to try while the kernel answers EAGAIN; 0 means 5. */
+	int attempts;
+	/** What the program is to be attached to, where the type leaves that open (Linux 4.17). */
+	enum bpf_attach_type expected_attach_type;
+	/** BTF object that describes the program (Linux 5.0). */
+	__u32 prog_btf_fd;
+	/** `BPF_F_*` flags of the program (Linux 4.12). */
+	__u32 prog_flags;
+	/** Network device to offload the program to (Linux 4.15). */
+	__u32 prog_ifindex;
+	/** LINUX_VERSION_CODE, which kprobes needed before Linux 5.0. */
+	__u32 kern_version;
+	/** Type to attach to, in the BTF of the kernel, a module or a program (Linux 5.5). */
+	__u32 attach_btf_id;
+	/** Program to attach to (Linux 5.5); not with attach_btf_obj_fd. */
+	__u32 attach_prog_fd;
+	/** BTF object of the module to attach to (Linux 5.11). */
+	__u32 attach_btf_obj_fd;
+	/** Descriptors that the instructions name by index (Linux 5.14). */
+	const int *fd_array;
+	/** Function records for prog_btf_fd (Linux 5.0). */
+	const void *func_info;
+	/** Number of function records. */
+	__u32 func_info_cnt;
+	/** Size of one function record, in bytes. */
+	__u32 func_info_rec_size;
+	/** Line records for prog_btf_fd (Linux 5.0). */
+	const void *line_info;
+	/** Number of line records. */
+	__u32 line_info_cnt;
+	/** Size of one line record, in bytes. */
+	__u32 line_info_rec_size;
+	/** What the verifier logs: 0 nothing unless loading fails and log_buf is given, 1 its course, 2 more, 4 statistics. */
+	__u32 log_level;
+	/** Size of log_buf, in bytes. */
+	__u32 log_size;
+	/** Takes the verifier's log; may be NULL. */
+	char *log_buf;
+	/** Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4). */
+	__u32 log_true_size;
+	/** BPF token, with `BPF_F_TOKEN_FD` (Linux 6.9). */
+	__u32 token_fd;
+	/** Number of descriptors in fd_array, if all of them are to be bound to the program (Linux 6.14). */
+	__u32 fd_array_cnt;
+	size_t :0;
+};
+#define bpf_prog_load_opts__last_field fd_array_cnt
+
+/** Options of bpf_prog_bind_map(). */
+struct bpf_prog_bind_opts {
+	/** Size of this struct, for forward and backward compatibility. */
+	size_t sz;
+	/** Flags; none so far. */
+	__u32 flags;
+	size_t :0;
+};
+#define bpf_prog_bind_opts__last_field flags
+
+/** Options and outputs of bpf_prog_test_run_opts(). */
+struct bpf_test_run_opts {
+	/** Size of this struct, for forward and backward compatibility. */
+	size_t sz;
+	/** Packet or other data to run on; NULL for none. */
+	const void *data_in;
+	/** Takes the data as the program leaves it; NULL if unwanted. */
+	void *data_out;
+	/** Size of data_in, in bytes. */
+	__u32 data_size_in;
+	/** In: size of data_out, in bytes. Out: size of the data. */
+	__u32 data_size_out;
+	/** Context to run on; NULL for the default (Linux 5.2). */
+	const void *ctx_in;
+	/** Takes the context as the program leaves it; NULL if unwanted (Linux 5.2). */
+	void *ctx_out;
+	/** Size of ctx_in, in bytes. */
+	__u32 ctx_size_in;
+	/** In: size of ctx_out, in bytes. Out: size of the context. */
+	__u32 ctx_size_out;
+	/** Out: what the program returned. */
+	__u32 retval;
+	/** How many times to run; 0 means once. */
+	int repeat;
+	/** Out: average time of one run, in nanoseconds. */
+	__u32 duration;
+	/** `BPF_F_TEST_*` flags (Linux 5.10). */
+	__u32 flags;
+	/** CPU to run on, with `BPF_F_TEST_RUN_ON_CPU` (Linux 5.10). */
+	__u32 cpu;
+	/** Packets in a batch, with `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18). */
+	__u32 batch_size;
+};
+#define bpf_test_run_opts__last_field batch_size
+
+/** Options of bpf_prog_stream_read(); none so far. */
+struct bpf_prog_stream_read_opts {
+	/** Size of this struct, for forward and backward compatibility. */
+	size_t sz;
+	size_t :0;
+};
+#define bpf_prog_stream_read_opts__last_field sz
+
+/** Options of bpf_prog_assoc_struct_ops(). */
+struct bpf_prog_assoc_struct_ops_opts {
+	/** Size of this struct, for forward and backward compatibility. */
+	size_t sz;
+	/** Flags; none so far. */
+	__u32 flags;
+	size_t :0;
+};
+#define bpf_prog_assoc_struct_ops_opts__last_field flags
+
+/**
+ * Load a program: the kernel verifies it and keeps it while a descriptor, a pin or a link does.
+ *
+ * If the kernel answers EAGAIN, the load is tried again, opts->attempts times in all. If the
+ * kernel knows shorter function or line records than the caller, the load is tried again with
+ * the surplus zeroed. If it fails and opts asks for a log (log_buf) but not for a level
+ * (log_level 0), it is tried once more with level 1, so that log_buf says why.
+ *
+ * On a kernel before 5.11, the first map, program or BTF of a process raises its
+ * RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
+ *
+ * @param prog_type  `BPF_PROG_TYPE_*`
+ * @param prog_name  name, cut at 15 bytes; NULL for none; left out on kernels before 4.15
+ * @param license    licence, e.g. "GPL", which decides what helpers it may call
+ * @param insns      the instructions
+ * @param insn_cnt   number of instructions
+ * @param opts       options and outputs, or NULL
+ * @return descriptor of the program, to be closed by the caller, or a negative error code (also in errno):
+ *   - EACCES: the verifier refuses the program; the log says why
+ *   - EINVAL: the type, the instructions or the options do not go together; bad opts
+ *   - EPERM: needs CAP_BPF, for tracing CAP_PERFMON, for networking CAP_NET_ADMIN
+ *   - E2BIG: too many instructions, or too complex
+ *   - ENOSPC: the log did not fit into log_buf
+ *
+ * Since Linux 3.18. See bpf(2), BPF_PROG_LOAD.
+ */
+LIBBPF_API
+int bpf_prog_load(enum bpf_prog_type prog_type,
+		  const char *prog_name,
+		  const char *license,
+		  const struct bpf_insn *insns,
+		  size_t insn_cnt,
+		  struct bpf_prog_load_opts *opts);
+
+/**
+ * Bind a map to a program, so that it lives as long, though no instruction names it.
+ *
+ * @param prog_fd  the program
+ * @param map_fd   the map
+ * @param opts     options, or NULL
+ * @return 0, also if they are bound already, or a negative error code (also in errno):
+ *   - EBADF: a descriptor is bad
+ *   - EINVAL: a descriptor is of another kind; bad opts
+ *
+ * Since Linux 5.10. See bpf(2), BPF_PROG_BIND_MAP.
+ */
+LIBBPF_API int bpf_prog_bind_map(int prog_fd, int map_fd, const struct bpf_prog_bind_opts *opts);
+
+/**
+ * Run a program on given data, in the kernel, without attaching it.
+ *
+ * The outputs data_size_out, ctx_size_out, retval and duration are written on failure too.
+ *
+ * @param prog_fd  the program
+ * @param opts     input and outputs, or NULL
+ * @return 0, or a negative error code (also in errno):
+ *   - EBADF: prog_fd is bad
+ *   - EINVAL: the sizes or the flags do not suit the program; bad opts
+ *   - ENOSPC: data_out is too small; data_size_out says what it takes
+ *   - ENOTSUPP (524): not for this type of program
+ *
+ * Since Linux 4.12. See bpf(2), BPF_PROG_TEST_RUN.
+ */
+LIBBPF_API int bpf_prog_test_run_opts(int prog_fd, struct bpf_test_run_opts *opts);
+
+/**
+ * Read what a program wrote to one of its streams.
+ *
+ * @param prog_fd    the program
+ * @param stream_id  BPF_STDOUT (1) or BPF_STDERR (2)
+ * @param buf        takes the text, which is not terminated
+ * @param buf_len    size of buf, in bytes
+ * @param opts       options, or NULL
+ * @return number of bytes read, 0 if there is nothing, or a negative error code (also in errno):
+ *   - EBADF: prog_fd is bad
+ *   - EFAULT: buf is bad
+ *   - ENOENT: there is no such stream
+ *   - EINVAL: bad opts, or an older kernel
+ *
+ * Since Linux 6.17. See bpf(2), BPF_PROG_STREAM_READ_BY_FD.
+ */
+LIBBPF_API
+int bpf_prog_stream_read(int prog_fd,
+			 __u32 stream_id,
+			 void *buf,
+			 __u32 buf_len,
+			 struct bpf_prog_stream_read_opts *opts);
+
+/**
+ * Associate a program with a struct_ops map, for the kernel functions that it calls.
+ *
+ * @param prog_fd  the program, not itself of type struct_ops
+ * @param map_fd   the struct_ops map
+ * @param opts     options, or NULL
+ * @return 0, or a negative error code (also in errno):
+ *   - EBADF: a descriptor is bad
+ *   - EINVAL: the program or the map is of another type; bad opts, or an older kernel
+ *   - EBUSY: the program is associated with another map
+ *
+ * Since Linux 7.0. See bpf(2), BPF_PROG_ASSOC_STRUCT_OPS.
+ */
+LIBBPF_API
+int bpf_prog_assoc_struct_ops(int prog_fd,
+			      int map_fd,
+			      struct bpf_prog_assoc_struct_ops_opts *opts);
+
+/* ---- BTF: loading type information. ---- */
+
+/** Options of bpf_btf_load(). */
+struct bpf_btf_load_opts {
+	/** Size of this struct, for forward and backward compatibility. */
+	size_t sz;
+	/** Takes the kernel's log; may be NULL. */
+	char *log_buf;
+	/** What to log: 0 nothing unless loading fails and log_buf is given, 1 the types, 2 more. */
+	__u32 log_level;
+	/** Size of log_buf, in bytes. */
+	__u32 log_size;
+	/** Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4). */
+	__u32 log_true_size;
+	/** `BPF_F_TOKEN_FD` (Linux 6.9). */
+	__u32 btf_flags;
+	/** BPF token, with `BPF_F_TOKEN_FD` (Linux 6.9). */
+	__u32 token_fd;
+	size_t :0;
+};
+#define bpf_btf_load_opts__last_field token_fd
+
+/**
+ * Load type information in BTF's binary format.
+ *
+ * If it fails and opts asks for a log (log_buf) but not for a level (log_level 0), it is tried
+ * once more with level 1, so that log_buf says why.
+ *
+ * On a kernel before 5.11, the first map, program or BTF of a process raises its
+ * RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
+ *
+ * @param btf_data  header, types and strings
+ * @param btf_size  their size, in bytes
+ * @param opts      options and outputs, or NULL
+ * @return descriptor of the BTF object, to be closed by the caller, or a negative error code (also in errno):
+ *   - EINVAL: the data is wrong, the log says why; log_size without log_buf; bad opts
+ *   - E2BIG: the data is too large
+ *   - EPERM: needs CAP_BPF
+ *   - ENOSPC: the log did not fit into log_buf
+ *
+ * Since Linux 4.18. See bpf(2), BPF_BTF_LOAD.
+ */
+LIBBPF_API
+int bpf_btf_load(const void *btf_data,
+		 size_t btf_size,
+		 struct bpf_btf_load_opts *opts);
+
+/* ---- Links: attachments that live as long as a descriptor or a pin. ---- */
+
+/**
+ * Options of bpf_link_create().
+ *
+ * At most one member of the union is given, the one that belongs to the attach type.
+ */
+struct bpf_link_create_opts {
+	/** Size of this struct, for forward and backward compatibility. */
+	size_t sz;
+	/** `BPF_F_*` flags of the attachment. */
+	__u32 flags;
+	/** For BPF_TRACE_ITER: what to iterate over, as the kernel's union says. */
+	union bpf_iter_link_info *iter_info;
+	/** Size of iter_info, in bytes. */
+	__u32 iter_info_len;
+	/** For programs that extend another: type of the function in the target's BTF (Linux 5.10). */
+	__u32 target_btf_id;
+	union {
+		/** For BPF_PERF_EVENT (Linux 5.15). */
+		struct {
+			/** What bpf_get_attach_cookie() gives the program. */
+			__u64 bpf_cookie;
+		} perf_event;
+		/** For BPF_TRACE_KPROBE_MULTI (Linux 5.18) and BPF_TRACE_KPROBE_SESSION (Linux 6.10). */
+		struct {
+			/** `BPF_F_KPROBE_MULTI_*` flags. */
+			__u32 flags;
+			/** Number of functions. */
+			__u32 cnt;
+			/** Their names, or NULL. */
+			const char **syms;
+			/** Their addresses, or NULL. */
+			const unsigned long *addrs;
+			/** A cookie for each, or NULL. */
+			const __u64 *cookies;
+		} kprobe_multi;
+		/** For BPF_TRACE_UPROBE_MULTI (Linux 6.6) and BPF_TRACE_UPROBE_SESSION (Linux 6.13). */
+		struct {
+			/** `BPF_F_UPROBE_MULTI_*` flags. */
+			__u32 flags;
+			/** Number of places. */
+			__u32 cnt;
+			/** The file they are in. */
+			const char *path;
+			/** Their offsets in the file, in bytes. */
+			const unsigned long *offsets;
+			/** Offset of a reference counter for each, or NULL. */
+			const unsigned long *ref_ctr_offsets;
+			/** A cookie for each, or NULL. */
+			const __u64 *cookies;
+			/** Process to watch; 0 for all. */
+			__u32 pid;
+			/** Folder that path starts from, with BPF_F_UPROBE_MULTI_PATH_FD. */
+			__u32 path_fd;
+		} uprobe_multi;
+		/**
+		 * For BPF_TRACE_RAW_TP, BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_MODIFY_RETURN,
+		 * BPF_TRACE_FSESSION and BPF_LSM_MAC (Linux 5.18).
+		 */
+		struct {
+			/** What bpf_get_attach_cookie() gives the program. */
+			__u64 cookie;
+		} tracing;
+		/** For BPF_NETFILTER (Linux 6.4). */
+		struct {
+			/** NFPROTO_IPV4 or NFPROTO_IPV6. */
+			__u32 pf;
+			/** `NF_INET_*` hook. */
+			__u32 hooknum;
+			/** Lower runs earlier. */
+			__s32 priority;
+			/** `BPF_F_NETFILTER_*` flags. */
+			__u32 flags;
+		} netfilter;
+		/** For BPF_TCX_INGRESS and BPF_TCX_EGRESS (Linux 6.6). */
+		struct {
+			/** Program or link to go before or after; not with relative_id. */
+			__u32 relative_fd;
+			/** Its id, instead. */
+			__u32 relative_id;
+			/** Attach only if the hook is at this revision; 0 for any. */
+			__u64 expected_revision;
+		} tcx;
+		/** For BPF_NETKIT_PRIMARY and BPF_NETKIT_PEER (Linux 6.7). */
+		struct {
+			/** Program or link to go before or after; not with relative_id. */
+			__u32 relative_fd;
+			/** Its id, instead. */
+			__u32 relative_id;
+			/** Attach only if the hook is at this revision; 0 for any. */
+			__u64 expected_revision;
+		} netkit;
+		/** For `BPF_CGROUP_*` and BPF_LSM_CGROUP (Linux 6.17). */
+		struct {
+			/** Program or link to go before or after; not with relative_id. */
+			__u32 relative_fd;
+			/** Its id, instead. */
+			__u32 relative_id;
+			/** Attach only if the hook is at this revision; 0 for any. */
+			__u64 expected_revision;
+		} cgroup;
+		/** For BPF_TRACE_FENTRY_MULTI, BPF_TRACE_FEXIT_MULTI and BPF_TRACE_FSESSION_MULTI (Linux 7.2). */
+		struct {
+			/** BTF types of the functions. */
+			const __u32 *ids;
+			/** A cookie for each, or NULL. */
+			const __u64 *cookies;
+			/** Number of functions. */
+			__u32 cnt;
+		} tracing_multi;
+	};
+	size_t :0;
+};
+#define bpf_link_create_opts__last_field uprobe_multi.path_fd
+
+/** Options of bpf_link_update(). */
+struct bpf_link_update_opts {
+	/** Size of this struct, for forward and backward compatibility. */
+	size_t sz;
+	/** BPF_F_REPLACE: only if old_prog_fd or old_map_fd is what the link holds now. */
+	__u32 flags;
+	/** The program that is to be replaced. */
+	__u32 old_prog_fd;
+	/** The struct_ops map that is to be replaced (Linux 6.4); not with old_prog_fd. */
+	__u32 old_map_fd;
+};
+#define bpf_link_update_opts__last_field old_map_fd
+
+/**
+ * Attach a program, and have a link hold the attachment.
+ *
+ * With the attach types of fentry, fexit, fmod_ret, LSM and raw tracepoints, and without options,
+ * a kernel that cannot make a link of it is asked for the older form, bpf_raw_tracepoint_open().
+ *
+ * @param prog_fd      the program (for struct_ops the map)
+ * @param target_fd    what to attach to: a cgroup, a network namespace, a perf event, a program; for TCX, netkit and XDP the index of a network device
+ * @param attach_type  `BPF_*` attach type
+ * @param opts         options, or NULL
+ * @return descriptor of the link, to be closed by the caller, or a negative error code (also in errno):
+ *   - EBADF: a descriptor is bad
+ *   - EINVAL: program, target, attach type and options do not go together; options that
+ *     belong to another attach type; relative_fd and relative_id both given; bad opts
+ *   - EPERM: needs the capability that attaching such a program does
+ *   - EBUSY: another program is attached there and does not share
+ *   - EOPNOTSUPP, ENOTSUPP (524): the kernel was built without it
+ *
+ * Since Linux 5.7. See bpf(2), BPF_LINK_CREATE.
+ */
+LIBBPF_API
+int bpf_link_create(int prog_fd,
+		    int target_fd,
+		    enum bpf_attach_type attach_type,
+		    const struct bpf_link_create_opts *opts);
+
+/**
+ * Replace the program of a link (or the map of a struct_ops link).
+ *
+ * @param link_fd      the link
+ * @param new_prog_fd  the new program (or map)
+ * @param opts         options, or NULL
+ * @return 0, or a negative error code (also in errno):
+ *   - EBADF: a descriptor is bad
+ *   - EINVAL: the program does not suit the link; old_prog_fd and old_map_fd both given; bad opts
+ *   - EPERM: BPF_F_REPLACE, and the link holds another program
+ *   - ENOLINK: the link is detached
+ *
+ * Since Linux 5.7. See bpf(2), BPF_LINK_UPDATE.
+ */
+LIBBPF_API
+int bpf_link_update(int link_fd,
+		    int new_prog_fd,
+		    const struct bpf_link_update_opts *opts);
+
+/**
+ * Detach a link, which stays as a link to nothing.
+ *
+ * @param link_fd  the link
+ * @return 0, or a negative error code (also in errno):
+ *   - EBADF: link_fd is bad
+ *   - EINVAL: it is no link
+ *   - EOPNOTSUPP: links of this type cannot be detached; close them
+ *
+ * Since Linux 5.9. See bpf(2), BPF_LINK_DETACH.
+ */
+LIBBPF_API int bpf_link_detach(int link_fd);
+
+/**
+ * Make an iterator of an iterator link: reading from it runs the program.
+ *
+ * @param link_fd  link made with BPF_TRACE_ITER
+ * @return descriptor to read from, to be closed by the caller, or a negative error code (also in errno):
+ *   - EBADF: link_fd is bad
+ *   - EINVAL: it is no iterator link
+ *
+ * Since Linux 5.8. See bpf(2), BPF_ITER_CREATE.
+ */
+LIBBPF_API
+int bpf_iter_create(int link_fd);
+
+/* ---- Attaching programs to cgroups, network devices and other hooks, and asking what is attached. ---- */
+
+/** Options of bpf_prog_attach_opts(). */
+struct bpf_prog_attach_opts {
+	/** Size of this struct, for forward and backward compatibility. */
+	size_t sz;
+	/** `BPF_F_*` flags of the attachment. */
+	__u32 flags;
+	union {
+		/** Older name of replace_fd. */
+		int replace_prog_fd;
+		/** Program to replace, with BPF_F_REPLACE (Linux 5.6). */
+		int replace_fd;
+	};
+	/** Program or link to go before or after (Linux 6.6); not with relative_id. */
+	int relative_fd;
+	/** Its id, instead. */
+	__u32 relative_id;
+	/** Attach only if the hook is at this revision (Linux 6.6); 0 for any. */
+	__u64 expected_revision;
+	size_t :0;
+};
+#define bpf_prog_attach_opts__last_field expected_revision
+
+/** Options of bpf_prog_detach_opts(). */
+struct bpf_prog_detach_opts {
+	/** Size of this struct, for forward and backward compatibility. */
+	size_t sz;
+	/** `BPF_F_*` flags. */
+	__u32 flags;
+	/** Detach what is before or after this program or link (Linux 6.6); not with relative_id. */
+	int relative_fd;
+	/** Its id, instead. */
+	__u32 relative_id;
+	/** Detach only if the hook is at this revision (Linux 6.6); 0 for any. */
+	__u64 expected_revision;
+	size_t :0;
+};
+#define bpf_prog_detach_opts__last_field expected_revision
+/** Options and outputs of bpf_prog_query_opts(). */
+struct bpf_prog_query_opts {
+	/** Size of this struct, for forward and backward compatibility. */
+	size_t sz;
+	/** BPF_F_QUERY_EFFECTIVE: also what is inherited. */
+	__u32 query_flags;
+	/** Out: flags of the hook. */
+	__u32 attach_flags;
+	/** Takes the ids of the programs, in order; may be NULL. */
+	__u32 *prog_ids;
+	union {
+		/** Older name of count. */
+		__u32 prog_cnt;
+		/** In: room in each of the arrays, in elements. Out: how many are attached. */
+		__u32 count;
+	};
+	/** Takes the attach flags of each program (Linux 6.0); may be NULL. */
+	__u32 *prog_attach_flags;
+	/** Takes the ids of the links, 0 where there is none (Linux 6.6); may be NULL. */
+	__u32 *link_ids;
+	/** Takes the attach flags of each link (Linux 6.6); may be NULL. */
+	__u32 *link_attach_flags;
+	/** Out: revision of the hook (Linux 6.6). */
+	__u64 revision;
+	size_t :0;
+};
+#define bpf_prog_query_opts__last_field revision
+
+/**
+ * Attach a program to a hook.
+ *
+ * @param prog_fd        the program
+ * @param attachable_fd  the hook: a cgroup, a sockmap, a network namespace...
+ * @param type           `BPF_*` attach type
+ * @param flags          BPF_F_ALLOW_OVERRIDE, BPF_F_ALLOW_MULTI
+ * @return 0, or a negative error code (also in errno): as bpf_prog_attach_opts()
+ *
+ * Since Linux 4.10. See bpf(2), BPF_PROG_ATTACH.
+ */
+LIBBPF_API
+int bpf_prog_attach(int prog_fd,
+		    int attachable_fd,
+		    enum bpf_attach_type type,
+		    unsigned int flags);
+
+/**
+ * Detach the program of a hook that has only one.
+ *
+ * @param attachable_fd  the hook
+ * @param type           `BPF_*` attach type
+ * @return 0, or a negative error code (also in errno): as bpf_prog_detach_opts()
+ *
+ * Since Linux 4.10. See bpf(2), BPF_PROG_DETACH.
+ */
+LIBBPF_API int bpf_prog_detach(int attachable_fd, enum bpf_attach_type type);
+
+/**
+ * Detach a program from a hook.
+ *
+ * @param prog_fd        the program
+ * @param attachable_fd  the hook
+ * @param type           `BPF_*` attach type
+ * @return 0, or a negative error code (also in errno): as bpf_prog_detach_opts()
+ *
+ * Since Linux 4.10. See bpf(2), BPF_PROG_DETACH.
+ */
+LIBBPF_API int bpf_prog_detach2(int prog_fd, int attachable_fd, enum bpf_attach_type type);
+
+/**
+ * Attach a program to a hook, with options.
+ *
+ * @param prog_fd  the program
+ * @param target   the hook: a cgroup, a sockmap, a network namespace; for TCX and netkit the index of a network device
+ * @param type     `BPF_*` attach type
+ * @param opts     options, or NULL
+ * @return 0, or a negative error code (also in errno):
+ *   - EBADF: a descriptor is bad
+ *   - EINVAL: program, hook, type and flags do not go together; relative_fd and relative_id both given; bad opts
+ *   - EPERM: needs CAP_NET_ADMIN, for some hooks more; or the cgroup above does not allow it
+ *   - EEXIST: the program is attached there already
+ *   - ESTALE: the hook is not at expected_revision
+ *
+ * Since Linux 4.10. See bpf(2), BPF_PROG_ATTACH.
+ */
+LIBBPF_API
+int bpf_prog_attach_opts(int prog_fd,
+			 int target,
+			 enum bpf_attach_type type,
+			 const struct bpf_prog_attach_opts *opts);
+
+/**
+ * Detach a program from a hook, with options.
+ *
+ * @param prog_fd  the program; 0 if the hook has only one
+ * @param target   the hook, as for bpf_prog_attach_opts()
+ * @param type     `BPF_*` attach type
+ * @param opts     options, or NULL
+ * @return 0, or a negative error code (also in errno):
+ *   - EBADF: a descriptor is bad
+ *   - ENOENT: it is not attached there
+ *   - EINVAL: program, hook and type do not go together; relative_fd and relative_id both given; bad opts
+ *   - EPERM: needs CAP_NET_ADMIN, for some hooks more
+ *   - ESTALE: the hook is not at expected_revision
+ *
+ * Since Linux 4.10. See bpf(2), BPF_PROG_DETACH.
+ */
+LIBBPF_API
+int bpf_prog_detach_opts(int prog_fd,
+			 int target,
+			 enum bpf_attach_type type,
+			 const struct bpf_prog_detach_opts *opts);
+
+/**
+ * Ask what is attached to a hook, with options.
+ *
+ * The outputs attach_flags, count and revision are written on failure too.
+ *
+ * @param target  the hook, as for bpf_prog_attach_opts()
+ * @param type    `BPF_*` attach type
+ * @param opts    options and outputs, or NULL
+ * @return 0, or a negative error code (also in errno):
+ *   - EBADF: target is bad
+ *   - EINVAL: hook, type and flags do not go together; bad opts
+ *   - ENOSPC: there is not room for all; count says how many there are
+ *   - EPERM: needs CAP_NET_ADMIN
+ *
+ * Since Linux 4.15. See bpf(2), BPF_PROG_QUERY.
+ */
+LIBBPF_API
+int bpf_prog_query_opts(int target,
+			enum bpf_attach_type type,
+			struct bpf_prog_query_opts *opts);
+
+/**
+ * Ask what is attached to a hook.
+ *
+ * @param target_fd     the hook
+ * @param type          `BPF_*` attach type
+ * @param query_flags   BPF_F_QUERY_EFFECTIVE: also what is inherited
+ * @param attach_flags  out, also on failure: flags of the hook; may be NULL
+ * @param prog_ids      takes the ids of the programs, in order; may be NULL
+ * @param prog_cnt      in: room in prog_ids, in elements; out, also on failure: how many are attached
+ * @return 0, or a negative error code (also in errno): as bpf_prog_query_opts(), and
+ *   - EINVAL: prog_cnt is NULL
+ *
+ * Since Linux 4.15. See bpf(2), BPF_PROG_QUERY.
+ */
+LIBBPF_API
+int bpf_prog_query(int target_fd,
+		   enum bpf_attach_type type,
+		   __u32 query_flags,
+		   __u32 *attach_flags,
+		   __u32 *prog_ids,
+		   __u32 *prog_cnt);
+
 /* ---- What all objects have: ids, descriptors by id, information, pins in a BPF file system. ---- */
 
 /** Options of bpf_obj_pin_opts(). */
@@ -1140,273 +1363,6 @@ int bpf_link_get_info_by_fd(int link_fd,
 			    struct bpf_link_info *info,
 			    __u32 *info_len);
 
-/* ---- Programs: loading, running, binding, their messages. ---- */
-
-/** Options of bpf_prog_load(). */
-struct bpf_prog_load_opts {
-	/** Size of this struct, for forward and backward compatibility. */
-	size_t sz;
-	/** How many times to try while the kernel answers EAGAIN; 0 means 5. */
-	int attempts;
-	/** What the program is to be attached to, where the type leaves that open (Linux 4.17). */
-	enum bpf_attach_type expected_attach_type;
-	/** BTF object that describes the program (Linux 5.0). */
-	__u32 prog_btf_fd;
-	/** `BPF_F_*` flags of the program (Linux 4.12). */
-	__u32 prog_flags;
-	/** Network device to offload the program to (Linux 4.15). */
-	__u32 prog_ifindex;
-	/** LINUX_VERSION_CODE, which kprobes needed before Linux 5.0. */
-	__u32 kern_version;
-	/** Type to attach to, in the BTF of the kernel, a module or a program (Linux 5.5). */
-	__u32 attach_btf_id;
-	/** Program to attach to (Linux 5.5); not with attach_btf_obj_fd. */
-	__u32 attach_prog_fd;
-	/** BTF object of the module to attach to (Linux 5.11). */
-	__u32 attach_btf_obj_fd;
-	/** Descriptors that the instructions name by index (Linux 5.14). */
-	const int *fd_array;
-	/** Function records for prog_btf_fd (Linux 5.0). */
-	const void *func_info;
-	/** Number of function records. */
-	__u32 func_info_cnt;
-	/** Size of one function record, in bytes. */
-	__u32 func_info_rec_size;
-	/** Line records for prog_btf_fd (Linux 5.0). */
-	const void *line_info;
-	/** Number of line records. */
-	__u32 line_info_cnt;
-	/** Size of one line record, in bytes. */
-	__u32 line_info_rec_size;
-	/** What the verifier logs: 0 nothing unless loading fails and log_buf is given, 1 its course, 2 more, 4 statistics. */
-	__u32 log_level;
-	/** Size of log_buf, in bytes. */
-	__u32 log_size;
-	/** Takes the verifier's log; may be NULL. */
-	char *log_buf;
-	/** Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4). */
-	__u32 log_true_size;
-	/** BPF token, with `BPF_F_TOKEN_FD` (Linux 6.9). */
-	__u32 token_fd;
-	/** Number of descriptors in fd_array, if all of them are to be bound to the program (Linux 6.14). */
-	__u32 fd_array_cnt;
-	size_t :0;
-};
-#define bpf_prog_load_opts__last_field fd_array_cnt
-
-/** Options of bpf_prog_bind_map(). */
-struct bpf_prog_bind_opts {
-	/** Size of this struct, for forward and backward compatibility. */
-	size_t sz;
-	/** Flags; none so far. */
-	__u32 flags;
-	size_t :0;
-};
-#define bpf_prog_bind_opts__last_field flags
-
-/** Options and outputs of bpf_prog_test_run_opts(). */
-struct bpf_test_run_opts {
-	/** Size of this struct, for forward and backward compatibility. */
-	size_t sz;
-	/** Packet or other data to run on; NULL for none. */
-	const void *data_in;
-	/** Takes the data as the program leaves it; NULL if unwanted. */
-	void *data_out;
-	/** Size of data_in, in bytes. */
-	__u32 data_size_in;
-	/** In: size of data_out, in bytes. Out: size of the data. */
-	__u32 data_size_out;
-	/** Context to run on; NULL for the default (Linux 5.2). */
-	const void *ctx_in;
-	/** Takes the context as the program leaves it; NULL if unwanted (Linux 5.2). */
-	void *ctx_out;
-	/** Size of ctx_in, in bytes. */
-	__u32 ctx_size_in;
-	/** In: size of ctx_out, in bytes. Out: size of the context. */
-	__u32 ctx_size_out;
-	/** Out: what the program returned. */
-	__u32 retval;
-	/** How many times to run; 0 means once. */
-	int repeat;
-	/** Out: average time of one run, in nanoseconds. */
-	__u32 duration;
-	/** `BPF_F_TEST_*` flags (Linux 5.10). */
-	__u32 flags;
-	/** CPU to run on, with `BPF_F_TEST_RUN_ON_CPU` (Linux 5.10). */
-	__u32 cpu;
-	/** Packets in a batch, with `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18). */
-	__u32 batch_size;
-};
-#define bpf_test_run_opts__last_field batch_size
-
-/** Options of bpf_prog_stream_read(); none so far. */
-struct bpf_prog_stream_read_opts {
-	/** Size of this struct, for forward and backward compatibility. */
-	size_t sz;
-	size_t :0;
-};
-#define bpf_prog_stream_read_opts__last_field sz
-
-/** Options of bpf_prog_assoc_struct_ops(). */
-struct bpf_prog_assoc_struct_ops_opts {
-	/** Size of this struct, for forward and backward compatibility. */
-	size_t sz;
-	/** Flags; none so far. */
-	__u32 flags;
-	size_t :0;
-};
-#define bpf_prog_assoc_struct_ops_opts__last_field flags
-
-/**
- * Load a program: the kernel verifies it and keeps it while a descriptor, a pin or a link does.
- *
- * If the kernel answers EAGAIN, the load is tried again, opts->attempts times in all. If the
- * kernel knows shorter function or line records than the caller, the load is tried again with
- * the surplus zeroed. If it fails and opts asks for a log (log_buf) but not for a level
- * (log_level 0), it is tried once more with level 1, so that log_buf says why.
- *
- * On a kernel before 5.11, the first map, program or BTF of a process raises its
- * RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
- *
- * @param prog_type  `BPF_PROG_TYPE_*`
- * @param prog_name  name, cut at 15 bytes; NULL for none; left out on kernels before 4.15
- * @param license    licence, e.g. "GPL", which decides what helpers it may call
- * @param insns      the instructions
- * @param insn_cnt   number of instructions
- * @param opts       options and outputs, or NULL
- * @return descriptor of the program, to be closed by the caller, or a negative error code (also in errno):
- *   - EACCES: the verifier refuses the program; the log says why
- *   - EINVAL: the type, the instructions or the options do not go together; bad opts
- *   - EPERM: needs CAP_BPF, for tracing CAP_PERFMON, for networking CAP_NET_ADMIN
- *   - E2BIG: too many instructions, or too complex
- *   - ENOSPC: the log did not fit into log_buf
- *
- * Since Linux 3.18. See bpf(2), BPF_PROG_LOAD.
- */
-LIBBPF_API
-int bpf_prog_load(enum bpf_prog_type prog_type,
-		  const char *prog_name,
-		  const char *license,
-		  const struct bpf_insn *insns,
-		  size_t insn_cnt,
-		  struct bpf_prog_load_opts *opts);
-
-/**
- * Bind a map to a program, so that it lives as long, though no instruction names it.
- *
- * @param prog_fd  the program
- * @param map_fd   the map
- * @param opts     options, or NULL
- * @return 0, also if they are bound already, or a negative error code (also in errno):
- *   - EBADF: a descriptor is bad
- *   - EINVAL: a descriptor is of another kind; bad opts
- *
- * Since Linux 5.10. See bpf(2), BPF_PROG_BIND_MAP.
- */
-LIBBPF_API int bpf_prog_bind_map(int prog_fd, int map_fd, const struct bpf_prog_bind_opts *opts);
-
-/**
- * Run a program on given data, in the kernel, without attaching it.
- *
- * The outputs data_size_out, ctx_size_out, retval and duration are written on failure too.
- *
- * @param prog_fd  the program
- * @param opts     input and outputs, or NULL
- * @return 0, or a negative error code (also in errno):
- *   - EBADF: prog_fd is bad
- *   - EINVAL: the sizes or the flags do not suit the program; bad opts
- *   - ENOSPC: data_out is too small; data_size_out says what it takes
- *   - ENOTSUPP (524): not for this type of program
- *
- * Since Linux 4.12. See bpf(2), BPF_PROG_TEST_RUN.
- */
-LIBBPF_API int bpf_prog_test_run_opts(int prog_fd, struct bpf_test_run_opts *opts);
-
-/**
- * Read what a program wrote to one of its streams.
- *
- * @param prog_fd    the program
- * @param stream_id  BPF_STDOUT (1) or BPF_STDERR (2)
- * @param buf        takes the text, which is not terminated
- * @param buf_len    size of buf, in bytes
- * @param opts       options, or NULL
- * @return number of bytes read, 0 if there is nothing, or a negative error code (also in errno):
- *   - EBADF: prog_fd is bad
- *   - EFAULT: buf is bad
- *   - ENOENT: there is no such stream
- *   - EINVAL: bad opts, or an older kernel
- *
- * Since Linux 6.17. See bpf(2), BPF_PROG_STREAM_READ_BY_FD.
- */
-LIBBPF_API
-int bpf_prog_stream_read(int prog_fd,
-			 __u32 stream_id,
-			 void *buf,
-			 __u32 buf_len,
-			 struct bpf_prog_stream_read_opts *opts);
-
-/**
- * Associate a program with a struct_ops map, for the kernel functions that it calls.
- *
- * @param prog_fd  the program, not itself of type struct_ops
- * @param map_fd   the struct_ops map
- * @param opts     options, or NULL
- * @return 0, or a negative error code (also in errno):
- *   - EBADF: a descriptor is bad
- *   - EINVAL: the program or the map is of another type; bad opts, or an older kernel
- *   - EBUSY: the program is associated with another map
- *
- * Since Linux 7.0. See bpf(2), BPF_PROG_ASSOC_STRUCT_OPS.
- */
-LIBBPF_API
-int bpf_prog_assoc_struct_ops(int prog_fd,
-			      int map_fd,
-			      struct bpf_prog_assoc_struct_ops_opts *opts);
-
-/* ---- Settings of the process, and libbpf's older error convention. ---- */
-
-/**
- * Set what RLIMIT_MEMLOCK is raised to, on kernels that charge BPF memory to it (before 5.11).
- *
- * The limit is raised once, before the first map, program or BTF; by default to infinity. If
- * the real libbpf is loaded too, it is told the same.
- *
- * @param memlock_bytes  the limit, in bytes; 0 for not to raise it
- * @return 0, or a negative error code (also in errno):
- *   - EBUSY: it has been raised already
- */
-LIBBPF_API int libbpf_set_memlock_rlim(size_t memlock_bytes);
-
-/* ---- Tokens: BPF privileges that a BPF file system delegates. ---- */
-
-/** Options of bpf_token_create(). */
-struct bpf_token_create_opts {
-	/** Size of this struct, for forward and backward compatibility. */
-	size_t sz;
-	/** Flags; none so far. */
-	__u32 flags;
-	size_t :0;
-};
-#define bpf_token_create_opts__last_field flags
-
-/**
- * Make a token of what a BPF file system delegates to its user namespace.
- *
- * @param bpffs_fd  root folder of the file system, mounted with delegate_* options
- * @param opts      options, or NULL
- * @return descriptor of the token, to be closed by the caller, or a negative error code (also in errno):
- *   - EBADF: bpffs_fd is bad
- *   - EINVAL: it is no BPF file system's root; bad opts, or an older kernel
- *   - ENOENT: the file system delegates nothing
- *   - EPERM: needs CAP_BPF in the user namespace of the file system
- *   - EOPNOTSUPP: that is the first user namespace, which needs no token
- *
- * Since Linux 6.9. See bpf(2), BPF_TOKEN_CREATE.
- */
-LIBBPF_API
-int bpf_token_create(int bpffs_fd,
-		     struct bpf_token_create_opts *opts);
-
 /* ---- Tracing: raw tracepoints, what a task traces, run-time statistics. ---- */
 
 /** Options of bpf_raw_tracepoint_open_opts(). */
@@ -1503,6 +1459,50 @@ LIBBPF_API int bpf_enable_stats(int type);
 enum bpf_stats_type;
 LIBBPF_API int bpf_enable_stats(enum bpf_stats_type type);
 #endif
+
+/* ---- Tokens: BPF privileges that a BPF file system delegates. ---- */
+
+/** Options of bpf_token_create(). */
+struct bpf_token_create_opts {
+	/** Size of this struct, for forward and backward compatibility. */
+	size_t sz;
+	/** Flags; none so far. */
+	__u32 flags;
+	size_t :0;
+};
+#define bpf_token_create_opts__last_field flags
+
+/**
+ * Make a token of what a BPF file system delegates to its user namespace.
+ *
+ * @param bpffs_fd  root folder of the file system, mounted with delegate_* options
+ * @param opts      options, or NULL
+ * @return descriptor of the token, to be closed by the caller, or a negative error code (also in errno):
+ *   - EBADF: bpffs_fd is bad
+ *   - EINVAL: it is no BPF file system's root; bad opts, or an older kernel
+ *   - ENOENT: the file system delegates nothing
+ *   - EPERM: needs CAP_BPF in the user namespace of the file system
+ *   - EOPNOTSUPP: that is the first user namespace, which needs no token
+ *
+ * Since Linux 6.9. See bpf(2), BPF_TOKEN_CREATE.
+ */
+LIBBPF_API
+int bpf_token_create(int bpffs_fd,
+		     struct bpf_token_create_opts *opts);
+
+/* ---- Settings of the process, and libbpf's older error convention. ---- */
+
+/**
+ * Set what RLIMIT_MEMLOCK is raised to, on kernels that charge BPF memory to it (before 5.11).
+ *
+ * The limit is raised once, before the first map, program or BTF; by default to infinity. If
+ * the real libbpf is loaded too, it is told the same.
+ *
+ * @param memlock_bytes  the limit, in bytes; 0 for not to raise it
+ * @return 0, or a negative error code (also in errno):
+ *   - EBUSY: it has been raised already
+ */
+LIBBPF_API int libbpf_set_memlock_rlim(size_t memlock_bytes);
 
 #ifdef __cplusplus
 } /* extern "C" */

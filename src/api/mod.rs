@@ -6,12 +6,12 @@
 
 #![allow(non_camel_case_types)]
 
-pub mod attach;
+pub mod maps;
+pub mod programs;
 pub mod btf;
 pub mod links;
-pub mod maps;
+pub mod attach;
 pub mod objects;
-pub mod programs;
-pub mod settings;
-pub mod tokens;
 pub mod tracing;
+pub mod tokens;
+pub mod settings;

@@ -2,7 +2,6 @@
 //!
 //! Made from linux-libc-dev 7.2.13-1.
 
-
 #[repr(C)]
 #[derive(Copy, Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct __BindgenBitfieldUnit<Storage> {
