@@ -8,6 +8,7 @@ pub mod memlock;
 #[cfg(test)]
 pub mod scripted;
 #[allow(dead_code, missing_docs, non_camel_case_types, clippy::all, clippy::undocumented_unsafe_blocks)]
+#[rustfmt::skip]
 pub mod uapi;
 
 pub use call::{call, call_for_fd};
