@@ -349,6 +349,7 @@ fn newer_links(seen: &mut Seen) -> bool {
     const END: usize = 80;
     const TRACING_MULTI: std::ops::RangeInclusive<u32> = 59..=61;
     const UPROBE_MULTI: [u32; 2] = [48, 57];
+    const TRACE_ITER: u32 = 28;
     if seen.function.name != "bpf_link_create" {
         return false;
     }
@@ -371,7 +372,8 @@ fn newer_links(seen: &mut Seen) -> bool {
         return false; // known to neither
     }
     // An iterator's target or a BTF type leaves no room for anything else.
-    let selects_target = !clear(24, 32) && !clear(32, usize::MAX) || !clear(28, 32);
+    let set = |from: usize, to: usize| value.sz as usize >= to && !clear(from, to);
+    let selects_target = set(24, 28) && !clear(32, usize::MAX) || set(28, 32);
     let expected = if TRACING_MULTI.contains(&attach_type) && !selects_target && clear(56, usize::MAX) {
         // The members of tracing_multi, where the reference knows nothing after `flags`.
         let mut expected = (seen.again)(12);
@@ -392,6 +394,9 @@ fn newer_links(seen: &mut Seen) -> bool {
             }
         }
         expected
+    } else if attach_type == TRACE_ITER && !selects_target {
+        // The one type for which what follows its members is not looked at, there and here.
+        (seen.again)(REFERENCE_KNOWS)
     } else {
         // A byte after the member that belongs to the type: refused here too, if without the warning about an unknown one.
         refuse(seen, false)
