@@ -5,7 +5,7 @@ kernels=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$kernels")
 cache=${SYSBPF_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sysbpf}
 # Everything built goes here; nothing is built in the source folders.
-build=$top/target/kernels
+build=${SYSBPF_BUILD:-$top/target/kernels}
 
 fail() { echo "$script: $*" >&2; exit 1; }
 
@@ -39,8 +39,19 @@ architecture() {
     [ -z "$tools" ] || cc=${tools}gcc packages="gcc-${tools%-} libc6-dev-$debian-cross"
 }
 
-# A Debian package of any suite and architecture, unpacked; its folder.
-package() { "$top/scripts/debian-get" "$@" || fail "no $3 of $1 ($2)"; }
+# A Debian package, unpacked: its folder in $tree. False if it cannot be had, with the reason in $lacking and
+# what to make of that in $verdict: a package that is not what the archive signed is never a skip.
+fetch() {
+    lacking='' status=0
+    mkdir -p "$build"
+    tree=$("$top/scripts/debian-get" "$@" 2>"$build/fetch.part") || status=$?
+    cat "$build/fetch.part" >&2
+    [ "$status" = 0 ] || lacking=$(tail -n 1 "$build/fetch.part")
+    rm -f "$build/fetch.part"
+    verdict=skip
+    [ "$status" != 3 ] || verdict=broken
+    return "$status"
+}
 
 # Runs a build step with its output kept, and shown only if it fails.
 quietly() {
@@ -55,14 +66,14 @@ quietly() {
 build_cmocka() {
     cmocka=$build/$arch/cmocka
     [ ! -e "$cmocka/libcmocka.a" ] || return 0
-    source=$(package bookworm source cmocka) || exit 1
+    fetch bookworm source cmocka || return 1
     mkdir -p "$cmocka"
     $cc -O2 -DHAVE_SIGNAL_H -DHAVE_INTTYPES_H -DHAVE_STRINGS_H -DHAVE_STRSIGNAL -DHAVE_SIGLONGJMP \
         -DHAVE_STRUCT_TIMESPEC -DHAVE_CLOCK_REALTIME -DHAVE_CLOCK_GETTIME -DHAVE_GCC_THREAD_LOCAL_STORAGE \
-        -DHAVE_SNPRINTF -DHAVE_VSNPRINTF -I"$source/include" -c "$source/src/cmocka.c" -o "$cmocka/cmocka.o"
-    cp "$source/include/cmocka.h" "$cmocka/"
-    rm -f "$cmocka/libcmocka.a"
-    "${tools}ar" rcs "$cmocka/libcmocka.a" "$cmocka/cmocka.o"
+        -DHAVE_SNPRINTF -DHAVE_VSNPRINTF -I"$tree/include" -c "$tree/src/cmocka.c" -o "$cmocka/cmocka.o" &&
+        cp "$tree/include/cmocka.h" "$cmocka/" &&
+        "${tools}ar" rcs "$cmocka/libcmocka.a.new" "$cmocka/cmocka.o" &&
+        mv "$cmocka/libcmocka.a.new" "$cmocka/libcmocka.a"
 }
 
 # Finds what builds for the architecture: rustup's toolchain has the host's standard library alone; Debian's
@@ -109,19 +120,21 @@ build_layout() {
         --target-dir "$build/$arch/layout" $rust_flags
 }
 
-# The C tests, linked statically: $build/$arch/tests.
+# The C tests, linked statically: $build/$arch/tests. If they cannot be built because something cannot be had,
+# $lacking says what.
 build_tests() {
+    lacking=''
     mkdir -p "$build/$arch"
+    rm -rf "$build/$arch/tests"
     build_cmocka && build_library && build_layout || return 1
     set -- "CC=$cc" "CFLAGS=-O2 $cflags" LDFLAGS=-static "CMOCKA_CFLAGS=-I$cmocka" "CMOCKA_LIBS=$cmocka/libcmocka.a" \
         "SYSBPF_CFLAGS=-I$stage/include/sysbpf" "SYSBPF_LIBS=$stage/lib/libsysbpf.a"
     quietly tests-c make -C "$top/tests-c" programs "OUT=$build/$arch/tests-c" "$@" &&
         quietly kernel-tests make -C "$kernels/tests" programs "OUT=$build/$arch/kernel-tests" "LAYOUT=$layout" "$@" ||
         return 1
-    rm -rf "$build/$arch/tests"
     mkdir "$build/$arch/tests"
     for program in "$build/$arch/tests-c"/* "$build/$arch/kernel-tests"/*; do
-        case $program in *.o) ;; *) cp "$program" "$build/$arch/tests/" ;; esac
+        case $program in *.o | *.tap) ;; *) cp "$program" "$build/$arch/tests/" ;; esac
     done
 }
 
