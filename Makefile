@@ -164,6 +164,25 @@ check: ## every test that this machine can run, counted
 		"Python with ctypes" tests/run-python \
 		"sysbpf-run" tests/run-sysbpf-run
 
+# Against the real libbpf, both loaded in one process.
+CONFORMANCE = $(CARGO) run -q --locked --profile tool -p conformance --
+
+.PHONY: conformance conformance-quick
+conformance: CASES = 100000
+conformance-quick: CASES = 2000
+conformance: ## every function held against the real libbpf, 100,000 cases each, and the headers
+conformance-quick: ## the same with 2,000 cases each
+conformance conformance-quick:
+	@scripts/need build conformance
+	@$(MAKE) --no-print-directory stage
+	@$(CONFORMANCE) headers --include $(STAGE)/include/sysbpf
+	@$(CONFORMANCE) run --library $(STAGE)/lib/$(SONAME) --cases $(CASES)
+
+.PHONY: mutations
+mutations: ## break the library in ten small ways, and see the comparison notice each
+	@scripts/need build conformance
+	@conformance/mutations/run
+
 .PHONY: check-kernels
 check-kernels: ## the C tests on this kernel and on booted ones, 5.10 to 7.2
 	@scripts/need build kernels

@@ -137,13 +137,26 @@ fn scripted(kind: Kind) -> BoxedStrategy<Value> {
         Kind::Records => prop_oneof![1 => null(), 4 => bytes(512usize)].boxed(),
         Kind::At32(_) => prop_oneof![1 => null(), 12 => bytes(4usize)].boxed(),
         Kind::At64(_) => prop_oneof![1 => null(), 12 => bytes(8usize)].boxed(),
-        Kind::LogOpts => prop_oneof![6 => null(), 1 => opts(&LOG_OPTS, scripted)].boxed(),
-        Kind::Opts(o) => prop_oneof![1 => null(), 12 => opts(o, scripted)].boxed(),
+        Kind::LogOpts => prop_oneof![6 => null(), 1 => opts(&LOG_OPTS, scripted_member)].boxed(),
+        Kind::Opts(o) => prop_oneof![1 => null(), 12 => opts(o, scripted_member)].boxed(),
+    }
+}
+
+/// A member of an opts struct for a scripted kernel: how often it is zero for each time that it is drawn, and from what.
+fn scripted_member(member: &Member) -> (u32, BoxedStrategy<Value>) {
+    match (member.kind, member.name) {
+        // These leave no room for anything else in the struct.
+        (kind, "iter_info" | "iter_info_len" | "target_btf_id") => (8, scripted(kind)),
+        // A record count that goes with the memory behind it, or is beyond all memory.
+        (_, "func_info_cnt" | "line_info_cnt") => {
+            (1, numbers(prop_oneof![1 => Just(0u64), 8 => 1..9u64, 1 => Just(u64::from(u32::MAX))]))
+        }
+        (kind, _) => (1, scripted(kind)),
     }
 }
 
 /// An opts struct whose members are drawn by `of`.
-pub fn opts(o: &'static Opts, of: fn(Kind) -> BoxedStrategy<Value>) -> BoxedStrategy<Value> {
+pub fn opts(o: &'static Opts, of: fn(&Member) -> (u32, BoxedStrategy<Value>)) -> BoxedStrategy<Value> {
     let known = o.known();
     let ends: Vec<u64> = o.members.iter().map(|m| m.end() as u64).chain([8]).collect();
     let sz = prop_oneof![
@@ -157,14 +170,7 @@ pub fn opts(o: &'static Opts, of: fn(Kind) -> BoxedStrategy<Value>) -> BoxedStra
         .members
         .iter()
         .map(|m| {
-            let drawn = match m.kind {
-                // A record count that goes with the memory behind it, or is beyond all memory.
-                Kind::Len if m.name.ends_with("info_cnt") => {
-                    numbers(prop_oneof![1 => Just(0u64), 8 => 1..9u64, 1 => Just(u64::from(u32::MAX))])
-                }
-                kind => of(kind),
-            };
-            let zeros = if m.name.starts_with("iter_info") || m.name == "target_btf_id" { 8 } else { 1 };
+            let (zeros, drawn) = of(m);
             prop_oneof![zeros => null(), 1 => drawn].boxed()
         })
         .collect();

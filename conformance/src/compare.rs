@@ -131,7 +131,7 @@ pub fn play(
     memory.fill();
     let mode = match world {
         Some(world) => {
-            world.reset(function);
+            world.reset(function, case.attach_type(function));
             Mode::Real
         }
         None => Mode::Scripted(case.script.clone()),

@@ -407,7 +407,10 @@ pub fn run(mut run: Run) -> ExitCode {
             named.join(", ")
         );
         match (different, played) {
-            (0, 0) => skipped += 1,
+            (0, 0) => {
+                println!("SKIP {}: it makes no system call that the running kernel could answer", function.name);
+                skipped += 1;
+            }
             (0, _) => passed += 1,
             _ => failed += 1,
         }

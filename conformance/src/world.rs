@@ -15,7 +15,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
     case::{self, Value},
-    functions::{Function, Kind, LOG_OPTS},
+    functions::{Function, Kind, LOG_OPTS, Member},
     kernel::SYS_BPF,
 };
 
@@ -36,12 +36,19 @@ const NOT_BPF: i32 = 112;
 /// The network namespace's own loopback device, which is what an ifindex among the targets can be.
 const LOOPBACK: i32 = 1;
 
+// Attach types and a flag.
+const INGRESS: u32 = 0;
+const EGRESS: u32 = 1;
+const TCX: u32 = 46;
+const ALLOW_MULTI: u32 = 2;
+
 const KEYS: u32 = 8;
 const GOOD: &[u8] = &[0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
 /// Returns a register that nothing set: the verifier refuses it.
 const BAD: &[u8] = &[0xbf, 0x20, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
 
-/// BTF with one type, `int`.
+/// BTF with one type, `int`, in so many bytes.
+const BTF_LEN: u64 = 45;
 fn btf() -> Vec<u8> {
     let mut b = Vec::new();
     b.extend(0xeb9fu16.to_ne_bytes());
@@ -163,7 +170,7 @@ impl World {
 
     fn link(&self) -> io::Result<()> {
         // The cgroup's egress; ingress stays free for the calls themselves.
-        settle(bpf(28, &mut attr!(CGROUP_SKB, CGROUP, 1u32, 0u32))?, LINK)
+        settle(bpf(28, &mut attr!(CGROUP_SKB, CGROUP, EGRESS, 0u32))?, LINK)
     }
 
     /// The same entries in every map: half of the keys, and two elements in the queue.
@@ -187,8 +194,8 @@ impl World {
         Ok(())
     }
 
-    /// Puts back what calls of this function can change.
-    pub fn reset(&self, function: &Function) {
+    /// Puts back what calls of this function, with this attach type, can change.
+    pub fn reset(&self, function: &Function, attach_type: u32) {
         let again = match function.name {
             "bpf_map_freeze" => self.maps(),
             name if name.starts_with("bpf_map_") && (name.contains("elem") || name.contains("batch")) => self.fill(),
@@ -200,22 +207,26 @@ impl World {
             | "bpf_prog_detach"
             | "bpf_prog_detach2"
             | "bpf_prog_detach_opts" => {
-                for attach in [0u32, 1] {
+                for attach in [INGRESS, EGRESS] {
                     for program in [CGROUP_SKB, 0] {
                         // Not attached, as a rule.
                         while bpf(9, &mut attr!(CGROUP, program, attach, 0u32)).is_ok() {}
                     }
                 }
-                for attach in [46u32, 47] {
-                    while bpf(9, &mut attr!(LOOPBACK, SCHED_CLS, attach, 0u32)).is_ok() {}
+                // Slow, so only where it can have changed.
+                if attach_type == TCX {
+                    while bpf(9, &mut attr!(LOOPBACK, SCHED_CLS, TCX, 0u32)).is_ok() {}
                 }
                 // SAFETY: the world's own descriptor.
                 unsafe { libc::close(LINK) };
                 self.link().and_then(|()| {
-                    if function.name.contains("detach") {
-                        // Something to detach: BPF_F_ALLOW_MULTI on ingress, and tcx on loopback.
-                        bpf(8, &mut attr!(CGROUP, CGROUP_SKB, 0u32, 2u32))?;
-                        let _ = bpf(8, &mut attr!(LOOPBACK, SCHED_CLS, 46u32, 0u32));
+                    if function.name.contains("prog_detach") {
+                        // Something to detach.
+                        bpf(8, &mut attr!(CGROUP, CGROUP_SKB, INGRESS, ALLOW_MULTI))?;
+                        if attach_type == TCX {
+                            // Kernels before 6.6 have no tcx.
+                            let _ = bpf(8, &mut attr!(LOOPBACK, SCHED_CLS, TCX, 0u32));
+                        }
                     }
                     Ok(())
                 })
@@ -255,32 +266,59 @@ fn bytes(of: &'static [&'static [u8]]) -> BoxedStrategy<Value> {
 /// Addresses at which nothing is mapped in this process.
 const WILD: &[u64] = &[8, 0xdead_0000_0000_0000, u64::MAX];
 
-/// Values of an argument that do no harm in the running kernel.
+/// Values of an argument that do no harm in the running kernel, most often such that go together.
 pub fn values(function: &'static Function, name: &str, kind: Kind) -> BoxedStrategy<Value> {
+    let maps = &[HASH as u64, ARRAY as u64, PERCPU as u64, QUEUE as u64];
+    let attaches = ["attach", "detach", "link_create"].iter().any(|f| function.name.contains(f));
+    let mostly = |values: &'static [u64]| prop_oneof![5 => numbers(values), 1 => draw(kind)].boxed();
     match (kind, name) {
         (Kind::Opts(o), _) => prop_oneof![1 => null(), 6 => case::opts(o, member)].boxed(),
-        (_, "target" | "target_fd" | "attachable_fd") => {
-            prop_oneof![4 => numbers(&[CGROUP as u64, LOOPBACK as u64]), 1 => member(kind)].boxed()
-        }
-        (_, "link_fd") => prop_oneof![2 => numbers(&[LINK as u64]), 1 => member(kind)].boxed(),
-        (_, "prog_fd") if function.name.contains("detach") || function.name.contains("attach") => {
-            prop_oneof![2 => numbers(&[CGROUP_SKB as u64, SCHED_CLS as u64]), 1 => member(kind)].boxed()
-        }
+        (_, "target" | "target_fd" | "attachable_fd") => mostly(&[CGROUP as u64, CGROUP as u64, LOOPBACK as u64]),
+        (_, "link_fd") => mostly(&[LINK as u64]),
+        (_, "new_prog_fd") => mostly(&[CGROUP_SKB as u64]),
+        (_, "prog_fd") if attaches => mostly(&[CGROUP_SKB as u64, CGROUP_SKB as u64, SCHED_CLS as u64]),
+        (_, "prog_fd") if function.name.contains("raw_tracepoint") => mostly(&[RAW_TP as u64]),
+        (_, "prog_fd") => mostly(&[FILTER as u64, CGROUP_SKB as u64, SCHED_CLS as u64, RAW_TP as u64]),
+        (_, "map_fd") => prop_oneof![5 => select(&maps[..]).prop_map(Value::Number), 1 => draw(kind)].boxed(),
+        (_, "btf_fd") => mostly(&[BTF as u64]),
+        (_, "bpffs_fd") => mostly(&[BPFFS as u64]),
         (_, "fd") if function.name.starts_with("bpf_map") => {
-            prop_oneof![4 => numbers(&[HASH as u64, ARRAY as u64, PERCPU as u64, QUEUE as u64]), 1 => member(kind)]
-                .boxed()
+            prop_oneof![5 => select(&maps[..]).prop_map(Value::Number), 1 => draw(kind)].boxed()
         }
-        (_, "flags") if function.name.contains("attach") => {
-            prop_oneof![3 => numbers(&[0, 2]), 1 => member(kind)].boxed()
-        }
-        (Kind::AttachType, _) if !function.name.contains("link_create") => {
-            prop_oneof![3 => numbers(&[0, 1, 46]), 1 => member(kind)].boxed()
-        }
-        _ => member(kind),
+        (_, "fd") if function.name.contains("pin") => mostly(&[HASH as u64, FILTER as u64, LINK as u64]),
+        (_, "flags") if attaches => mostly(&[0, 2]),
+        (_, "insn_cnt") => mostly(&[2]),
+        (_, "btf_size") => mostly(&[BTF_LEN]),
+        (_, "prog_type") => mostly(&[1, 3, 8, 17]),
+        (_, "key_size") => mostly(&[4]),
+        (_, "value_size" | "max_entries") => mostly(&[4, 8]),
+        (Kind::AttachType, _) => mostly(&[
+            INGRESS as u64,
+            INGRESS as u64,
+            INGRESS as u64,
+            EGRESS as u64,
+            EGRESS as u64,
+            EGRESS as u64,
+            TCX as u64,
+        ]),
+        _ => draw(kind),
     }
 }
 
-fn member(kind: Kind) -> BoxedStrategy<Value> {
+/// A member of an opts struct: how often it is zero for each time that it is drawn, and from what.
+fn member(m: &Member) -> (u32, BoxedStrategy<Value>) {
+    match m.name {
+        // What a program is run on.
+        "data_in" => (1, Just(Value::Bytes(vec![0; 64])).boxed()),
+        "data_size_in" => (1, numbers(&[64, 64, 64, 14, 4096])),
+        "tp_name" => (1, draw(m.kind)),
+        "count" => (1, draw(m.kind)),
+        _ => (12, draw(m.kind)),
+    }
+}
+
+/// Values of one kind.
+fn draw(kind: Kind) -> BoxedStrategy<Value> {
     let known = KNOWN.get().expect("the world was made first");
     match kind {
         Kind::Fd => prop_oneof![
