@@ -137,7 +137,7 @@ bindings: ## regenerate src/kernel/uapi.rs from the newest kernel headers that D
 .PHONY: compat
 compat: ## regenerate the tables of docs/compat.md, after make check
 	tests-c/coverage libsysbpf.symbols $(TARGET)/tests-c/*/ >$(TARGET)/coverage
-	$(CARGO) run -q --locked --profile tool -p conformance -- differences --markdown >$(TARGET)/differences
+	$(conformance) differences --markdown >$(TARGET)/differences
 	scripts/compat $(TARGET)/coverage $(TARGET)/differences
 
 # ---- Trying and testing ---------------------------------------------------------------------
@@ -162,7 +162,10 @@ check: ## every test that this machine can run, counted
 		"C tests, static library" "$(MAKE) -s -C tests-c check STAGE=$(abspath $(STAGE)) LINK=static" \
 		"every function covered" "tests/run-coverage" \
 		"Python with ctypes" tests/run-python \
-		"sysbpf-run" tests/run-sysbpf-run
+		"sysbpf-run" tests/run-sysbpf-run \
+		"against libbpf 1.7.0, briefly" "$(conformance) run --cases 3000" \
+		"headers against libbpf 1.7.0" "$(conformance) headers" \
+		"real programs on both libraries" conformance/programs/run
 
 # Against the real libbpf, both loaded in one process.
 CONFORMANCE = $(CARGO) run -q --locked --profile tool -p conformance --
@@ -180,6 +183,20 @@ conformance conformance-quick:
 
 .PHONY: mutations
 mutations: ## break the library in ten small ways, and see the comparison notice each
+	@scripts/need build conformance
+	@conformance/mutations/run
+
+# Call by call against the real libbpf 1.7.0, which the libbpf-sys crate carries the source of.
+conformance = $(CARGO) run -q --locked --profile tool -p conformance --
+
+.PHONY: conformance
+conformance: ## 100,000 generated cases per function, compared byte by byte with libbpf 1.7.0
+	@scripts/need build conformance
+	@$(MAKE) --no-print-directory stage
+	@$(conformance) run --library $(STAGE)/lib/libsysbpf.so.1
+
+.PHONY: mutations
+mutations: ## break the library in ten small ways, and see each one caught
 	@scripts/need build conformance
 	@conformance/mutations/run
 
