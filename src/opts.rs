@@ -11,6 +11,8 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ops::Deref;
 
+use errno::Errno;
+
 use crate::result::{EINVAL, Result, warn};
 
 /// A struct that arrives by pointer, with as many of its fields as the caller knows.
@@ -18,7 +20,7 @@ use crate::result::{EINVAL, Result, warn};
 /// # Safety
 /// All-zero bytes are a value of the type, and `ENDS` holds the end of every field.
 pub unsafe trait Fields: Copy {
-    /// Where each field ends, in bytes from the start of the struct.
+    /// Where each field ends, in bytes from the start of the struct, in that order.
     const ENDS: &'static [usize];
 }
 
@@ -124,21 +126,10 @@ impl<T: Opts> InOut<T> {
     /// `opts` is NULL, or its first word can be read and as many bytes as that says, and
     /// stays so while this value is used; for [`set`](Self::set) they can be written too.
     pub unsafe fn new(opts: *mut T) -> Result<Self> {
-        let sz = if opts.is_null() {
-            0
-        } else {
-            // SAFETY: the first word can be read.
-            unsafe { opts.cast::<usize>().read_unaligned() }
-        };
-        if !opts.is_null() && sz < size_of::<usize>() {
-            warn(T::NAME, c"sz is less than a size_t");
-            return Err(EINVAL);
-        }
-        // SAFETY: `sz` bytes can be read.
-        let this = Self { opts, sz, given: unsafe { copy_given(opts, sz) } };
-        if !this.is_zero_after(T::KNOWN) {
-            warn(T::NAME, c"a byte after the last known field is not zero");
-            return Err(EINVAL);
+        let mut this = Self { opts, sz: 0, given: zeroed() };
+        if !opts.is_null() {
+            // SAFETY: the caller's opts, and a struct with these ends.
+            this.sz = unsafe { check_and_copy(opts.cast(), (&raw mut this.given).cast(), T::ENDS, T::KNOWN, T::NAME) }?;
         }
         Ok(this)
     }
@@ -153,10 +144,8 @@ impl<T: Opts> InOut<T> {
 
     /// Whether all that the caller gives from `offset` on is zero.
     pub fn is_zero_after(&self, offset: usize) -> bool {
-        // A size that no object can have counts as none, as it does for libbpf.
-        let len = usize::try_from(self.sz.wrapping_sub(offset) as isize).unwrap_or(0);
-        // SAFETY: `new` was promised `sz` readable bytes, of which these are the last.
-        (0..len).all(|i| unsafe { self.opts.cast::<u8>().add(offset + i).read() } == 0)
+        // SAFETY: `new` was promised `sz` readable bytes.
+        unsafe { is_zero_after(self.opts.cast(), self.sz, offset) }
     }
 
     /// Copies what the caller gives of a struct that lies within the opts, at `offset`.
@@ -164,8 +153,11 @@ impl<T: Opts> InOut<T> {
     /// # Safety
     /// A `M` at `offset` lies within `T`.
     pub unsafe fn member<M: Fields>(&self, offset: usize) -> M {
-        // SAFETY: the bytes from `offset` to `sz` can be read; `copy_given` uses no more.
-        unsafe { copy_given(self.opts.wrapping_byte_add(offset).cast(), self.sz.saturating_sub(offset)) }
+        let mut member = zeroed::<M>();
+        let len = self.sz.saturating_sub(offset);
+        // SAFETY: the bytes from `offset` to `sz` can be read, and `M` has these ends.
+        unsafe { copy(self.opts.cast::<u8>().wrapping_add(offset), len, (&raw mut member).cast(), M::ENDS) };
+        member
     }
 }
 
@@ -177,16 +169,59 @@ impl<T> Deref for InOut<T> {
     }
 }
 
-/// The fields that end within `len` bytes; the others are zero.
+fn zeroed<T: Fields>() -> T {
+    // SAFETY: `Fields` promises that all-zero bytes are a value.
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+// What follows is the same code for all structs, told apart by the ends of their fields.
+
+/// Checks opts that are not NULL, and copies the fields that they cover to a zeroed struct.
+/// Returns their size.
 ///
 /// # Safety
-/// `len` bytes can be read at `from`.
-unsafe fn copy_given<T: Fields>(from: *const T, len: usize) -> T {
-    let covered = T::ENDS.iter().copied().filter(|&end| end <= len).max().unwrap_or(0);
-    let mut fields = MaybeUninit::<T>::zeroed();
-    // SAFETY: `covered` is within `len` and within `T`, and zero is a value for the rest.
-    unsafe {
-        from.cast::<u8>().copy_to_nonoverlapping(fields.as_mut_ptr().cast(), covered);
-        fields.assume_init()
+/// The first word of `opts` can be read and as many bytes as that says; `to` is a struct
+/// whose fields end at `ends`, in that order.
+#[inline(never)]
+unsafe fn check_and_copy(opts: *const u8, to: *mut u8, ends: &[usize], known: usize, name: &CStr) -> Result<usize> {
+    // SAFETY: the first word can be read.
+    let sz = unsafe { opts.cast::<usize>().read_unaligned() };
+    if sz < size_of::<usize>() {
+        return Err(bad_opts(name, c"sz is less than a size_t"));
     }
+    // SAFETY: `sz` bytes can be read.
+    unsafe {
+        copy(opts, sz, to, ends);
+        if !is_zero_after(opts, sz, known) {
+            return Err(bad_opts(name, c"a byte after the last known field is not zero"));
+        }
+    }
+    Ok(sz)
+}
+
+#[cold]
+fn bad_opts(name: &CStr, what: &CStr) -> Errno {
+    warn(name, what);
+    EINVAL
+}
+
+/// Copies the fields that end within `len` bytes; the others stay as they are.
+///
+/// # Safety
+/// `len` bytes can be read at `from`; `to` is a struct whose fields end at `ends`, in that order.
+unsafe fn copy(from: *const u8, len: usize, to: *mut u8, ends: &[usize]) {
+    let covered = ends.iter().copied().take_while(|&end| end <= len).last().unwrap_or(0);
+    // SAFETY: `covered` is within `len` and within the struct.
+    unsafe { from.copy_to_nonoverlapping(to, covered) };
+}
+
+/// Whether the bytes from `offset` on are zero.
+///
+/// # Safety
+/// `sz` bytes can be read at `opts`.
+unsafe fn is_zero_after(opts: *const u8, sz: usize, offset: usize) -> bool {
+    // A size that no object can have counts as none, as it does for libbpf.
+    let len = usize::try_from(sz.wrapping_sub(offset) as isize).unwrap_or(0);
+    // SAFETY: these are the last of the `sz` bytes.
+    (0..len).all(|i| unsafe { opts.add(offset + i).read() } == 0)
 }

@@ -181,6 +181,7 @@ fn give_log(attr: &mut ProgLoad, opts: &bpf_prog_load_opts, log_level: u32) {
 }
 
 /// One load, `attempts` calls at most while the kernel answers EAGAIN.
+#[inline(never)]
 fn load(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, attempts: c_int) -> Result<c_int> {
     let mut left = attempts;
     let result = loop {
@@ -240,6 +241,7 @@ impl Records {
     ///
     /// # Safety
     /// `records` is NULL or holds `count` records of `size` bytes, and `known` is less than `size`.
+    #[cold]
     unsafe fn cut(records: *const c_void, count: u32, size: u32, known: u32) -> Result<Self> {
         let (count, size, known) = (count as usize, size as usize, known as usize);
         // SAFETY: `calloc` checks the product; all-zero bytes are what it gives.

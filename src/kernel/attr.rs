@@ -369,12 +369,15 @@ pub const NAME_LEN: usize = BPF_OBJ_NAME_LEN as usize;
 ///
 /// # Safety
 /// `name` points to a NUL-terminated string.
+#[inline(never)]
 pub unsafe fn name(name: *const c_char) -> [u8; NAME_LEN] {
     let mut bytes = [0; NAME_LEN];
-    // SAFETY: `strnlen` reads up to the NUL or 15 bytes, and as many are copied.
-    unsafe {
-        let len = libc::strnlen(name, NAME_LEN - 1);
-        name.cast::<u8>().copy_to_nonoverlapping(bytes.as_mut_ptr(), len);
+    let mut len = 0;
+    // SAFETY: within the string, whose end was not reached before.
+    while len < NAME_LEN - 1 && unsafe { name.add(len).read() } != 0 {
+        // SAFETY: as above.
+        bytes[len] = unsafe { name.add(len).read() } as u8;
+        len += 1;
     }
     bytes
 }

@@ -5,7 +5,7 @@
 
 use core::ffi::{CStr, c_char};
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use errno::{Errno, errno, set_errno};
 
@@ -20,13 +20,13 @@ use libc::uname;
 /// Accounts BPF memory to the cgroup, not to `RLIMIT_MEMLOCK`.
 pub fn memcg_accounting() -> bool {
     static ANSWER: Answer = Answer::new();
-    ANSWER.get(|| release_is_at_least(5, 11) || loads(&[CALL_KTIME_GET_COARSE_NS, EXIT], c""))
+    release() >= (5, 11) || ANSWER.get(|| loads(&[CALL_KTIME_GET_COARSE_NS, EXIT], c""))
 }
 
 /// Takes names for programs and maps.
 pub fn names() -> bool {
     static ANSWER: Answer = Answer::new();
-    ANSWER.get(|| release_is_at_least(4, 15) || loads(&[MOV_R0_0, EXIT], c"sysbpf_name"))
+    release() >= (4, 15) || ANSWER.get(|| loads(&[MOV_R0_0, EXIT], c"sysbpf_name"))
 }
 
 /// A name for a record; none if the caller gives none, or the kernel takes none.
@@ -60,6 +60,7 @@ impl Answer {
     }
 
     /// The remembered answer, or else what `ask` says. `errno` stays as it is.
+    #[cold]
     fn get(&self, ask: impl FnOnce() -> bool) -> bool {
         let known = self.0.load(Relaxed);
         if known != Self::UNKNOWN {
@@ -86,6 +87,7 @@ const CALL_KTIME_GET_COARSE_NS: Insn = insn(0x85, 0, 160);
 const EXIT: Insn = insn(0x95, 0, 0);
 
 /// Whether the kernel loads a throw-away program.
+#[cold]
 fn loads(insns: &[Insn], prog_name: &CStr) -> bool {
     let mut attr = ProgLoad {
         prog_type: BPF_PROG_TYPE_SOCKET_FILTER,
@@ -106,24 +108,39 @@ fn loads(insns: &[Insn], prog_name: &CStr) -> bool {
     }
 }
 
-/// Compares the release that `uname` gives, such as "6.12.38-amd64".
-fn release_is_at_least(major: u32, minor: u32) -> bool {
-    let mut uts = MaybeUninit::<libc::utsname>::zeroed();
-    // SAFETY: `uname` fills the struct, which zero bytes are a value of if it should fail.
-    let uts = unsafe {
-        uname(uts.as_mut_ptr());
-        uts.assume_init()
-    };
-    parse_release(uts.release.iter().map(|&c| c as u8)) >= (major, minor)
+/// The first two numbers of the release that `uname` gives, such as "6.12.38-amd64"; asked once.
+fn release() -> Release {
+    /// The two numbers, 16 bits for each; 0 until they are known.
+    static RELEASE: AtomicU32 = AtomicU32::new(0);
+    let known = RELEASE.load(Relaxed);
+    if known != 0 {
+        return ((known >> 16) as u16, known as u16);
+    }
+    let (major, minor) = ask_release();
+    RELEASE.store(u32::from(major) << 16 | u32::from(minor), Relaxed);
+    (major, minor)
+}
+
+type Release = (u16, u16);
+
+fn ask_release() -> Release {
+    let mut uts = MaybeUninit::<libc::utsname>::uninit();
+    // SAFETY: `uname` fills the struct.
+    if unsafe { uname(uts.as_mut_ptr()) } != 0 {
+        return (0, 0);
+    }
+    // SAFETY: filled.
+    let uts = unsafe { uts.assume_init_ref() };
+    parse_release(uts.release.iter().map(|&c| c as u8))
 }
 
 /// The first two numbers of a release; what is missing counts as 0.
-fn parse_release(mut release: impl Iterator<Item = u8>) -> (u32, u32) {
+fn parse_release(mut release: impl Iterator<Item = u8>) -> Release {
     let mut number = || {
         release
             .by_ref()
             .map_while(|c| char::from(c).to_digit(10))
-            .fold(0u32, |n, digit| n.wrapping_mul(10).wrapping_add(digit))
+            .fold(0u16, |n, digit| n.wrapping_mul(10).wrapping_add(digit as u16))
     };
     (number(), number())
 }

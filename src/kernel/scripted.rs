@@ -1,6 +1,6 @@
 //! A scripted kernel for the unit tests: it plays `bpf(2)`'s part at the one call site.
 
-use core::ffi::{c_char, c_long, c_void};
+use core::ffi::{c_char, c_int, c_long, c_void};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
@@ -79,10 +79,14 @@ pub fn answer(cmd: bpf_cmd, attr: *mut c_void, size: usize, common: *mut CommonA
 ///
 /// # Safety
 /// As for `libc::uname`.
-pub unsafe fn uname(uts: *mut libc::utsname) {
-    // SAFETY: as above.
-    let uts = unsafe { &mut *uts };
+pub unsafe fn uname(uts: *mut libc::utsname) -> c_int {
+    // SAFETY: as above; zeros are a value of the struct.
+    let uts = unsafe {
+        uts.write_bytes(0, 1);
+        &mut *uts
+    };
     for (to, from) in uts.release.iter_mut().zip(c"6.12.0".to_bytes_with_nul()) {
         *to = *from as c_char;
     }
+    0
 }
