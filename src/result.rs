@@ -17,11 +17,16 @@ pub const EINVAL: Errno = Errno(libc::EINVAL);
 pub fn to_c(body: impl FnOnce() -> Result<c_int>) -> c_int {
     match body() {
         Ok(value) => value,
-        Err(error) => {
-            set_errno(error);
-            -error.0
-        }
+        Err(error) => error_to_c(error),
     }
+}
+
+/// Apart from the functions, so that those keep nothing in registers for it while they call.
+#[cold]
+#[inline(never)]
+fn error_to_c(error: Errno) -> c_int {
+    set_errno(error);
+    -error.0
 }
 
 /// A pointer that the caller gives for an output. Several of his may be the same.
