@@ -152,8 +152,8 @@ pub fn play(
             close(value as i32);
         }
         free_fd = world.free_fd();
-        if function.name == "bpf_prog_test_run_opts" && value == 0 {
-            // How long it took.
+        if function.name == "bpf_prog_test_run_opts" {
+            // How long it took, which the kernel writes on some failures too.
             if let Some(slot) = placed.opts_slot {
                 Memory::mask(&mut read, slot, 64, 4);
             }
