@@ -4,6 +4,7 @@ PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 BINDIR     ?= $(PREFIX)/bin
+MANDIR     ?= $(PREFIX)/share/man
 
 CARGO   ?= cargo
 CC      ?= cc
@@ -51,18 +52,23 @@ $(OUT)/for-static.a: $(RUST_SOURCES) | $(OUT)/for-shared.a
 	$(cargo_build)
 	cp $(RUST_LIB) $@
 
+# The API is what is asked of the archives; only what that needs is taken from them.
+$(OUT)/api: libsysbpf.symbols
+	@mkdir -p $(OUT)
+	sed 's/@@.*//' $< >$@
+ask_for_api = $$(sed 's/^/-Wl,-u,/' $(OUT)/api)
+
 # Nothing but libc: no start files (there is nothing to start), no libgcc.
-$(SOLIB): $(OUT)/for-shared.a libsysbpf.map
-	$(CC) -shared -nostdlib -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive -lc \
+$(SOLIB): $(OUT)/for-shared.a libsysbpf.map $(OUT)/api
+	$(CC) -shared -nostdlib -o $@ $(ask_for_api) $< -lc \
 		-Wl,-soname,$(SONAME) -Wl,--version-script=libsysbpf.map -Wl,--gc-sections -Wl,-O1 \
 		-Wl,-Bsymbolic -Wl,--hash-style=gnu -Wl,-z,noseparate-code -Wl,-z,defs -Wl,-z,text -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
 		-Wl,--as-needed -Wl,-S $(LDFLAGS)
 
 # One object with the API global and all else of Rust local, so that a program can link
 # another Rust static library too.
-$(ALIB): $(OUT)/for-static.a libsysbpf.symbols
-	sed 's/@@.*//' libsysbpf.symbols >$(OUT)/api
-	$(CC) -r -nostdlib -o $(OUT)/libsysbpf.o -Wl,--gc-sections $$(sed 's/^/-Wl,-u,/' $(OUT)/api) $<
+$(ALIB): $(OUT)/for-static.a $(OUT)/api
+	$(CC) -r -nostdlib -o $(OUT)/libsysbpf.o -Wl,--gc-sections $(ask_for_api) $<
 	$(OBJCOPY) --keep-global-symbols=$(OUT)/api --remove-section='.debug*' --remove-section='.rela.debug*' \
 		--remove-section=.llvmbc --remove-section=.llvmcmd --remove-section=.comment $(OUT)/libsysbpf.o
 	rm -f $@
@@ -87,11 +93,12 @@ clean: ## remove what was built
 # ---- Installing -----------------------------------------------------------------------------
 
 DROPIN     := $(LIBDIR)/sysbpf
+MANPAGES   := $(wildcard docs/man/man3/*.3sysbpf)
 substitute  = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' \
 	-e 's|@VERSION@|$(VERSION)|g'
 
 .PHONY: install
-install: all ## install (honours DESTDIR, PREFIX, LIBDIR, INCLUDEDIR)
+install: all ## install (honours DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, MANDIR)
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/sysbpf/bpf $(DESTDIR)$(BINDIR) \
 		$(DESTDIR)$(DROPIN)/pkgconfig
 	install -m 755 $(SOLIB) $(DESTDIR)$(LIBDIR)/
@@ -106,39 +113,65 @@ install: all ## install (honours DESTDIR, PREFIX, LIBDIR, INCLUDEDIR)
 	install -m 644 $(OUT)/libbpf-rest.so $(DESTDIR)$(DROPIN)/
 	$(substitute) scripts/sysbpf-run.in >$(DESTDIR)$(BINDIR)/sysbpf-run
 	chmod 755 $(DESTDIR)$(BINDIR)/sysbpf-run
+	install -d $(addprefix $(DESTDIR)$(MANDIR)/man,1 3 7)
+	install -m 644 $(MANPAGES) $(DESTDIR)$(MANDIR)/man3/
+	$(substitute) docs/man/sysbpf-run.1.in >$(DESTDIR)$(MANDIR)/man1/sysbpf-run.1
+	$(substitute) docs/man/sysbpf.7.in >$(DESTDIR)$(MANDIR)/man7/sysbpf.7
 
 .PHONY: uninstall
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(LIBDIR)/libsysbpf.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME) \
 		$(DESTDIR)$(LIBDIR)/libsysbpf.so $(DESTDIR)$(LIBDIR)/libsysbpf.a \
-		$(DESTDIR)$(LIBDIR)/pkgconfig/sysbpf.pc $(DESTDIR)$(BINDIR)/sysbpf-run
+		$(DESTDIR)$(LIBDIR)/pkgconfig/sysbpf.pc $(DESTDIR)$(BINDIR)/sysbpf-run \
+		$(addprefix $(DESTDIR)$(MANDIR)/man3/,$(notdir $(MANPAGES))) \
+		$(DESTDIR)$(MANDIR)/man1/sysbpf-run.1 $(DESTDIR)$(MANDIR)/man7/sysbpf.7
 	rm -rf $(DESTDIR)$(INCLUDEDIR)/sysbpf $(DESTDIR)$(DROPIN)
 
 # The tests and the demo use the library as installed here.
 .PHONY: stage
 stage: ## install into the build folder, for tests and demo
 	@$(MAKE) --no-print-directory -s install DESTDIR= PREFIX=$(abspath $(STAGE)) \
-		LIBDIR=$(abspath $(STAGE))/lib INCLUDEDIR=$(abspath $(STAGE))/include BINDIR=$(abspath $(STAGE))/bin
+		LIBDIR=$(abspath $(STAGE))/lib INCLUDEDIR=$(abspath $(STAGE))/include BINDIR=$(abspath $(STAGE))/bin \
+		MANDIR=$(abspath $(STAGE))/share/man
 
 # ---- Generated files ------------------------------------------------------------------------
 
 HEADER   ?= include/bpf/bpf.h
 BINDINGS ?= src/kernel/uapi.rs
+MAN3     ?= docs/man/man3
+PYTHON_BPF       ?= python/src/sysbpf/bpf.py
+PYTHON_LINUX_BPF ?= python/src/sysbpf/linux_bpf.py
 
 .PHONY: headers
 headers: ## regenerate include/bpf/bpf.h from the documentation in src/api
 	$(CARGO) run -q --locked -p generate -- headers . $(HEADER)
 
 .PHONY: bindings
-bindings: ## regenerate src/kernel/uapi.rs from the newest kernel headers that Debian has
+bindings: ## regenerate src/kernel/uapi.rs, and what Python has of it, from the newest kernel headers of Debian
 	scripts/debian-get sid amd64 linux-libc-dev >$(TARGET)/linux-libc-dev
 	$(CARGO) run -q --locked -p generate -- bindings "$$(cat $(TARGET)/linux-libc-dev)" $(BINDINGS)
+	$(CARGO) run -q --locked -p generate -- python-linux "$$(cat $(TARGET)/linux-libc-dev)" $(PYTHON_LINUX_BPF)
+
+.PHONY: python
+python: ## regenerate the ctypes layer of the Python package from the documentation in src/api
+	$(CARGO) run -q --locked -p generate -- python . $(PYTHON_BPF)
 
 .PHONY: compat
 compat: ## regenerate the tables of docs/compat.md, after make check
 	tests-c/coverage libsysbpf.symbols $(TARGET)/tests-c/*/ >$(TARGET)/coverage
-	$(conformance) differences --markdown >$(TARGET)/differences
+	$(CONFORMANCE) differences --markdown >$(TARGET)/differences
 	scripts/compat $(TARGET)/coverage $(TARGET)/differences
+
+.PHONY: manpages
+manpages: ## regenerate docs/man/man3 from the documentation in src/api
+	$(CARGO) run -q --locked -p generate -- manpages . $(MAN3)
+
+# ---- Packaging ------------------------------------------------------------------------------
+
+.PHONY: wheel
+wheel: stage ## build the Python wheel, which carries the library, into target/wheel
+	@scripts/need python
+	@scripts/wheel $(abspath $(TARGET))/wheel $(abspath $(STAGE))/lib/$(SONAME)
 
 # ---- Trying and testing ---------------------------------------------------------------------
 
@@ -150,7 +183,7 @@ demo: ## show a program loaded and run in this kernel, three ways
 
 .PHONY: check
 check: ## every test that this machine can run, counted
-	@scripts/need build demo check conformance programs
+	@scripts/need build demo check conformance programs python
 	@$(MAKE) --no-print-directory stage
 	@STAGE=$(abspath $(STAGE)) scripts/check \
 		"Rust: lints, unit tests" tests/run-rust \
@@ -162,9 +195,11 @@ check: ## every test that this machine can run, counted
 		"C tests, static library" "$(MAKE) -s -C tests-c check STAGE=$(abspath $(STAGE)) LINK=static" \
 		"every function covered" "tests/run-coverage" \
 		"Python with ctypes" tests/run-python \
+		"Python package" tests/run-python-package \
 		"sysbpf-run" tests/run-sysbpf-run \
-		"against libbpf 1.7.0, briefly" "$(conformance) run --cases 3000" \
-		"headers against libbpf 1.7.0" "$(conformance) headers" \
+		"manual pages" tests/run-manpages \
+		"against libbpf 1.7.0, briefly" "$(CONFORMANCE) run --cases 3000" \
+		"headers against libbpf 1.7.0" "$(CONFORMANCE) headers" \
 		"real programs on both libraries" conformance/programs/run
 
 # Against the real libbpf, both loaded in one process.
@@ -183,20 +218,6 @@ conformance conformance-quick:
 
 .PHONY: mutations
 mutations: ## break the library in ten small ways, and see the comparison notice each
-	@scripts/need build conformance
-	@conformance/mutations/run
-
-# Call by call against the real libbpf 1.7.0, which the libbpf-sys crate carries the source of.
-conformance = $(CARGO) run -q --locked --profile tool -p conformance --
-
-.PHONY: conformance
-conformance: ## 100,000 generated cases per function, compared byte by byte with libbpf 1.7.0
-	@scripts/need build conformance
-	@$(MAKE) --no-print-directory stage
-	@$(conformance) run --library $(STAGE)/lib/libsysbpf.so.1
-
-.PHONY: mutations
-mutations: ## break the library in ten small ways, and see each one caught
 	@scripts/need build conformance
 	@conformance/mutations/run
 

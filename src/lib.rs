@@ -24,3 +24,8 @@ fn panic(_: &core::panic::PanicInfo) -> ! {
     // SAFETY: ends the process.
     unsafe { libc::abort() }
 }
+
+/// What the unwind tables of 32-bit ARM name. Nothing unwinds through this library.
+#[cfg(all(not(test), target_arch = "arm"))]
+#[unsafe(no_mangle)]
+extern "C" fn __aeabi_unwind_cpp_pr0() {}
