@@ -100,7 +100,11 @@ toolchain() {
         ln -sfn /usr/include/linux "$build/$arch/include/linux"
         ln -sfn /usr/include/asm-generic "$build/$arch/include/asm-generic"
         ln -sfn "/usr/include/$(gcc -print-multiarch)/asm" "$build/$arch/include/asm"
-        cflags="-isystem $build/$arch/include" unit_flags="$unit_flags -Clink-self-contained=no"
+        # Rust's standard library asks for libunwind by that name; gcc's own library is as good.
+        mkdir -p "$build/$arch/lib"
+        ln -sfn "$(gcc -print-file-name=libgcc_eh.a)" "$build/$arch/lib/libunwind.a"
+        cflags="-isystem $build/$arch/include"
+        unit_flags="$unit_flags -Clink-self-contained=no -L$build/$arch/lib"
     fi
 }
 
