@@ -363,7 +363,7 @@ fn compare(include: &Path) -> Result<ExitCode, Missing> {
     let mut integers = Vec::new();
     let mut handled = BTreeSet::new();
     for (name, with_parameters) in &reference.macros {
-        count.check(own.macros.get(name).is_some(), || format!("macro {name} is missing"));
+        count.check(own.macros.contains_key(name), || format!("macro {name} is missing"));
         if !with_parameters && own.macros.contains_key(name) && is_integer(name)? {
             integers.push(name.as_str());
             handled.insert(name.as_str());

@@ -186,6 +186,12 @@ fn work(name: &str, kernel: Kernel, folder: &Path, cgroup: &Path, run: &Run) -> 
 
 // ---- the parent ----------------------------------------------------------------------------
 
+#[derive(Clone, Copy)]
+enum Wrong {
+    Different,
+    NotCompared,
+}
+
 /// What a worker found.
 #[derive(Default)]
 struct Found {
@@ -194,8 +200,8 @@ struct Found {
     /// In how many the reference's call succeeded.
     succeeded: u32,
     rules: BTreeMap<String, u32>,
-    /// Each difference that no rule explains, in words.
-    different: Vec<String>,
+    /// What went wrong, in words: a difference that no rule explains, or no comparison at all.
+    different: Vec<(Wrong, String)>,
 }
 
 impl Found {
@@ -214,10 +220,10 @@ impl Found {
                 ["rule", name, count] => {
                     found.rules.insert(name.to_string(), count.parse().unwrap_or(0));
                 }
-                ["cannot", why] => found.different.push(format!("  the comparison failed: {why}\n")),
+                ["cannot", why] => found.different.push((Wrong::NotCompared, format!("  {why}\n"))),
                 ["different"] => {
                     let text: Vec<&str> = lines.by_ref().take_while(|l| *l != "done").collect();
-                    found.different.push(text.join("\n") + "\n");
+                    found.different.push((Wrong::Different, text.join("\n") + "\n"));
                     done = true;
                 }
                 ["done"] => done = true,
@@ -225,7 +231,7 @@ impl Found {
             }
         }
         if !done && found.different.is_empty() {
-            found.different.push(format!("  the worker did not finish: {ended}\n"));
+            found.different.push((Wrong::NotCompared, format!("  the worker did not finish: {ended}\n")));
         }
         found
     }
@@ -296,7 +302,10 @@ fn compare_in_worker(function: &Function, kernel: Kernel, run: &Run) -> Found {
         }
         Ok(Found::read(&String::from_utf8_lossy(&output.stdout), &ended))
     };
-    attempt().unwrap_or_else(|e| Found { different: vec![format!("  no worker: {e}\n")], ..Found::default() })
+    attempt().unwrap_or_else(|e| Found {
+        different: vec![(Wrong::NotCompared, format!("  no worker: {e}\n"))],
+        ..Found::default()
+    })
 }
 
 /// Whether the running kernel can take part; why not, otherwise.
@@ -398,8 +407,8 @@ pub fn run(mut run: Run) -> ExitCode {
         for (name, count) in found.iter().flat_map(|f| &f.rules) {
             *rules.entry(name).or_default() += count;
         }
-        let by_rule =
-            played - identical - found.iter().filter(|f| f.played > 0).map(|f| f.different.len() as u32).sum::<u32>();
+        let shrunk = found.iter().flat_map(|f| &f.different).filter(|(wrong, _)| matches!(wrong, Wrong::Different));
+        let by_rule = played - identical - shrunk.count() as u32;
         let named: Vec<String> = rules.iter().map(|(n, c)| format!("{n} {c}")).collect();
         println!(
             "{:<38}{played:>9}{succeeded:>11}{identical:>11}{by_rule:>9}{different:>11}  {}",
@@ -416,11 +425,12 @@ pub fn run(mut run: Run) -> ExitCode {
         }
     }
     for (function, found) in chosen.iter().zip(&found) {
-        for words in found.iter().flat_map(|f| &f.different) {
-            println!(
-                "\n{}: a difference that no rule explains (--function {0} --seed {seed} --cases {})",
-                function.name, run.cases
-            );
+        for (wrong, words) in found.iter().flat_map(|f| &f.different) {
+            let what = match wrong {
+                Wrong::Different => "a difference that no rule explains",
+                Wrong::NotCompared => "could not be compared",
+            };
+            println!("\n{}: {what} (--function {0} --seed {seed} --cases {})", function.name, run.cases);
             print!("{words}");
         }
     }

@@ -138,7 +138,7 @@ impl World {
         let mut ids = vec![0, 1, 0x7fff_ffff];
         for fd in [HASH, ARRAY, FILTER, CGROUP_SKB, LINK, BTF] {
             let mut info = [0u8; 32];
-            bpf(15, &mut attr!(fd, 32u32, at(&mut info[..])))?;
+            bpf(15, &mut attr!(fd, 32u32, std::ptr::from_mut(&mut info).cast::<u8>() as u64))?;
             let place = match fd {
                 BTF => 12,
                 _ => 4,
@@ -187,7 +187,9 @@ impl World {
             bpf(2, &mut element(ARRAY))?;
             bpf(2, &mut element(PERCPU))?;
         }
-        while bpf(21, &mut attr!(QUEUE, 0u32, 0u64, at(&mut [0u64; 2]), 0u64)).is_ok() {}
+        while bpf(21, &mut attr!(QUEUE, 0u32, 0u64, std::ptr::from_mut(&mut [0u64; 2]).cast::<u8>() as u64, 0u64))
+            .is_ok()
+        {}
         for _ in 0..2 {
             bpf(2, &mut attr!(QUEUE, 0u32, 0u64, at(&value), 0u64))?;
         }
