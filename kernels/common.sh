@@ -7,6 +7,10 @@ cache=${SYSBPF_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sysbpf}
 # Everything built goes here; nothing is built in the source folders.
 build=${SYSBPF_BUILD:-$top/target/kernels}
 
+mkdir -p "$build"
+exec 8>"$build/lock"
+flock -n 8 || { echo "$script: waiting for another run to end" >&2; flock 8; }
+
 fail() { echo "$script: $*" >&2; exit 1; }
 
 # Sets what belongs to an architecture: the Rust target, the C compiler and the package it comes in, Debian's name
