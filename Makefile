@@ -65,14 +65,22 @@ $(SOLIB): $(OUT)/for-shared.a libsysbpf.map $(OUT)/api
 		-Wl,-Bsymbolic -Wl,--hash-style=gnu -Wl,-z,noseparate-code -Wl,-z,defs -Wl,-z,text -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
 		-Wl,--as-needed -Wl,-S $(LDFLAGS)
 
-# One object with the API global and all else of Rust local, so that a program can link
-# another Rust static library too.
+# A member for each function, as in libc's own archive: a static program grows by what it calls.
+# Functions that remember something of the process together are one member. In each member the
+# API is global and all else of Rust local, so that a program can link another Rust library too.
+TOGETHER := bpf_map_create bpf_prog_load bpf_btf_load libbpf_set_memlock_rlim
+
 $(ALIB): $(OUT)/for-static.a $(OUT)/api
-	$(CC) -r -nostdlib -o $(OUT)/libsysbpf.o -Wl,--gc-sections $(ask_for_api) $<
-	$(OBJCOPY) --keep-global-symbols=$(OUT)/api --remove-section='.debug*' --remove-section='.rela.debug*' \
-		--remove-section=.llvmbc --remove-section=.llvmcmd --remove-section=.comment $(OUT)/libsysbpf.o
-	rm -f $@
-	$(AR) rcsD $@ $(OUT)/libsysbpf.o
+	rm -rf $@ $(OUT)/members
+	mkdir -p $(OUT)/members
+	set -e; for functions in "$(TOGETHER)" $(filter-out $(TOGETHER),$(shell sed 's/@@.*//' libsysbpf.symbols)); do \
+		member=$(OUT)/members/$${functions%% *}.o; \
+		$(CC) -r -nostdlib -o $$member -Wl,--gc-sections $$(printf -- ' -Wl,-u,%s' $$functions) $<; \
+		$(OBJCOPY) $$(printf -- ' --keep-global-symbol=%s' $$functions) --remove-section='.debug*' \
+			--remove-section='.rela.debug*' --remove-section=.llvmbc --remove-section=.llvmcmd \
+			--remove-section=.comment $$member; \
+	done
+	$(AR) rcsD $@ $(OUT)/members/*.o
 
 # What -lbpf finds beside us in the drop-in folder: a library without code that has the real
 # one's name and the symbols that are not ours. A program that uses one of them comes to need
