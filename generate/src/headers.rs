@@ -92,6 +92,11 @@ const STATS_BOTH: &str = "#ifdef __cplusplus\nLIBBPF_API int bpf_enable_stats(in
                           LIBBPF_API int bpf_enable_stats(enum bpf_stats_type type);\n#endif\n";
 
 pub fn generate(root: &Path, out: &Path) -> Result<(), String> {
+    fs::write(out, header(root)?).map_err(|error| format!("{}: {error}", out.display()))
+}
+
+/// The text of the header.
+pub fn header(root: &Path) -> Result<String, String> {
     let read = |path: &str| fs::read_to_string(root.join(path)).map_err(|error| format!("{path}: {error}"));
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
     let mut header = String::from(PREAMBLE);
@@ -114,7 +119,7 @@ pub fn generate(root: &Path, out: &Path) -> Result<(), String> {
     }
     header = header.replace(STATS, STATS_BOTH);
     header.push_str(END);
-    fs::write(out, header).map_err(|error| format!("{}: {error}", out.display()))
+    Ok(header)
 }
 
 /// Tabs, and comments of one line on one line.
@@ -202,7 +207,7 @@ fn with_last_fields(header: &str) -> Result<String, String> {
             Some((_, last)) => (*last).to_string(),
             None => last_member(&rest[start..end]).ok_or_else(|| format!("{name} has no members"))?,
         };
-        let _ = write!(out, "{}#define {name}__last_field {last}\n", &rest[..end]);
+        let _ = writeln!(out, "{}#define {name}__last_field {last}", &rest[..end]);
         rest = &rest[end..];
     }
     Ok(out + rest)

@@ -2,11 +2,16 @@
 //!
 //!     generate headers CRATE-ROOT OUT-FILE      include/bpf/bpf.h, from src/api
 //!     generate bindings PACKAGE OUT-FILE          src/kernel/uapi.rs, from linux-libc-dev
+//!     generate manpages CRATE-ROOT OUT-DIR      docs/man/man3, from src/api as well
+//!     generate python CRATE-ROOT OUT-FILE       the ctypes layer, from src/api as well
+//!     generate python-linux PACKAGE OUT-FILE    its constants, from linux-libc-dev
 //!
-//! `make headers` and `make bindings` call it.
+//! `make headers`, `make bindings`, `make manpages` and `make python` call it.
 
 mod bindings;
 mod headers;
+mod manpages;
+mod python;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,8 +21,14 @@ fn main() -> ExitCode {
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["headers", root, out] => headers::generate(Path::new(root), Path::new(out)),
         ["bindings", package, out] => bindings::generate(Path::new(package), Path::new(out)),
+        ["python", root, out] => python::bpf(Path::new(root), Path::new(out)),
+        ["python-linux", package, out] => python::linux(Path::new(package), Path::new(out)),
+        ["manpages", root, out] => manpages::generate(Path::new(root), Path::new(out)),
         _ => Err("usage: generate headers CRATE-ROOT OUT-FILE\n       \
-                  generate bindings PACKAGE OUT-FILE"
+                  generate bindings PACKAGE OUT-FILE\n       \
+                  generate manpages CRATE-ROOT OUT-DIR\n       \
+                  generate python CRATE-ROOT OUT-FILE\n       \
+                  generate python-linux PACKAGE OUT-FILE"
             .into()),
     };
     match result {

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Links: attachments of programs, which last as long as a descriptor or a pin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from . import bpf
+from ._library import error
+from ._object import Handle, Object, ids, info_of, known, one_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from ._program import Program
+
+
+@dataclass(frozen=True)
+class LinkInfo:
+    """A link in the list that links() gives."""
+
+    id: int
+    type: bpf.bpf_link_type | int
+    prog_id: int
+    raw: bpf.bpf_link_info = field(repr=False)
+    """All that the kernel says; which member of the union counts, the type says."""
+
+
+def _describe(fd: int) -> LinkInfo:
+    raw = info_of(fd, bpf.bpf_link_info())
+    return LinkInfo(raw.id, known(bpf.bpf_link_type, raw.type), raw.prog_id, raw)
+
+
+def links() -> Iterator[LinkInfo]:
+    """All links of the kernel; needs CAP_SYS_ADMIN. One that goes away meanwhile is left out."""
+    for id in ids(bpf.bpf_link_get_next_id):
+        try:
+            handle = Handle(bpf.bpf_link_get_fd_by_id(id))
+        except FileNotFoundError:
+            continue
+        yield _describe(handle.fd)
+        handle.close()
+
+
+class Link(Object):
+    """A link of the kernel."""
+
+    _kind = "link"
+    _inode = "bpf-link"
+    _get_fd_by_id = bpf.bpf_link_get_fd_by_id
+
+    @classmethod
+    def create(
+        cls, program: Program, target_fd: int, attach_type: int, opts: bpf.bpf_link_create_opts | None = None
+    ) -> Link:
+        """Attach a program to a cgroup, a network namespace, a device (its index) or what else the type has."""
+        fd = program.fileno()
+        try:
+            return cls(bpf.bpf_link_create(fd, target_fd, attach_type, opts))
+        except OSError as failed:
+            raise error(failed.errno or 0, "bpf_link_create", f"{program} to {target_fd}") from None
+
+    @classmethod
+    def open(cls, *, id: int | None = None, pin: str | os.PathLike[str] | None = None) -> Link:
+        """Open a link that exists: by its id, or where it is pinned."""
+        one_of("link", id=id, pin=pin)
+        if pin is not None:
+            return cls(cls._by_pin(pin))
+        assert id is not None
+        return cls(cls._by_id(id))
+
+    def _read_info(self) -> None:
+        self.info = _describe(self._handle.fd)
+
+    @property
+    def id(self) -> int:
+        return self.info.id
+
+    def __str__(self) -> str:
+        return f"link {self.id} of program {self.info.prog_id}"
+
+    def detach(self) -> None:
+        """Take the program off its hook, though the link is still held."""
+        self._call(bpf.bpf_link_detach)

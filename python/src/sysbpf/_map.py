@@ -1,0 +1,437 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Maps as dictionaries: of bytes, or of the types of ctypes that keys_as() and values_as() name."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
+from ctypes import Array, Structure, Union, c_uint32, create_string_buffer, sizeof
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from . import bpf
+from ._library import ENOTSUPP, error
+from ._object import Handle, Object, id_by_name, ids, info_of, known, one_of, text
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+    from ctypes import _SimpleCData
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+C = TypeVar("C", bound="Structure | Union | Array[Any]")
+
+PER_CPU = {
+    bpf.BPF_MAP_TYPE_PERCPU_HASH,
+    bpf.BPF_MAP_TYPE_PERCPU_ARRAY,
+    bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH,
+    bpf.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
+}
+# Where the position in a batch is a key: if it is deleted meanwhile, the kernel begins anew.
+NO_BATCH = {bpf.BPF_MAP_TYPE_LPM_TRIE, bpf.BPF_MAP_TYPE_SOCKHASH}
+BATCH_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class MapInfo:
+    """A map in the list that maps() gives."""
+
+    id: int
+    name: str
+    type: bpf.bpf_map_type | int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    raw: bpf.bpf_map_info = field(repr=False)
+    """All that the kernel says."""
+
+
+def _describe(fd: int) -> MapInfo:
+    raw = info_of(fd, bpf.bpf_map_info())
+    kind = known(bpf.bpf_map_type, raw.type)
+    return MapInfo(raw.id, text(raw.name), kind, raw.key_size, raw.value_size, raw.max_entries, raw.map_flags, raw)
+
+
+def maps() -> Iterator[MapInfo]:
+    """All maps of the kernel; needs CAP_SYS_ADMIN. One that goes away meanwhile is left out."""
+    for id in ids(bpf.bpf_map_get_next_id):
+        try:
+            handle = Handle(bpf.bpf_map_get_fd_by_id(id))
+        except FileNotFoundError:
+            continue
+        yield _describe(handle.fd)
+        handle.close()
+
+
+def possible_cpus() -> int:
+    """How many CPUs the kernel keeps values for, present or not."""
+    with open("/sys/devices/system/cpu/possible") as file:
+        ranges = [part.partition("-") for part in file.read().strip().split(",")]
+    return sum(int(last or first) - int(first) + 1 for first, _, last in ranges)
+
+
+@dataclass(frozen=True)
+class Codec(Generic[T]):
+    """What keys or values are to Python: their size, and how they become bytes and come back."""
+
+    size: int
+    encode: Callable[[T], bytes]
+    decode: Callable[[bytes], T]
+
+
+def _raw(size: int, what: str) -> Codec[bytes]:
+    def encode(value: bytes) -> bytes:
+        if not isinstance(value, (bytes, bytearray, memoryview)):
+            raise TypeError(
+                f"must be bytes, not {type(value).__name__}; {what}s_as() gives the map with {what}s of another type"
+            )
+        return bytes(value)
+
+    return Codec(size, encode, bytes)
+
+
+def _typed(ctype: Any) -> Codec[Any]:
+    name, size = ctype.__name__, sizeof(ctype)
+    if issubclass(ctype, (Structure, Union, Array)):
+
+        def encode(value: Any) -> bytes:
+            if not isinstance(value, ctype):
+                raise TypeError(f"must be {name}, not {type(value).__name__}")
+            return bytes(value)
+
+        return Codec(size, encode, ctype.from_buffer_copy)
+    if not issubclass(ctype, ctypes._SimpleCData) or ctype._type_ in "OPZz":
+        raise TypeError(f"{name} is not a type that a map can hold: give a number, a struct or an array of ctypes")
+
+    def encode_number(value: Any) -> bytes:
+        number = ctype(value)
+        if isinstance(value, int) and number.value != value:
+            raise OverflowError(f"{value} does not fit into {name}")
+        return bytes(number)
+
+    def decode_number(data: bytes) -> Any:
+        return ctype.from_buffer_copy(data).value
+
+    return Codec(size, encode_number, decode_number)
+
+
+def _per_cpu(one: Codec[T], cpus: int) -> Codec[list[T]]:
+    stride = (one.size + 7) // 8 * 8
+
+    def encode(values: list[T]) -> bytes:
+        if len(values) != cpus:
+            raise ValueError(f"{len(values)} values, but there are {cpus} possible CPUs")
+        return b"".join(one.encode(value).ljust(stride, b"\0") for value in values)
+
+    def decode(data: bytes) -> list[T]:
+        return [one.decode(data[at : at + one.size]) for at in range(0, stride * cpus, stride)]
+
+    return Codec(stride * cpus, encode, decode)
+
+
+class _Items(ItemsView[K, V]):
+    _mapping: Map[K, V]
+
+    def __iter__(self) -> Iterator[tuple[K, V]]:
+        return self._mapping._pairs()
+
+
+class _Values(ValuesView[V]):
+    _mapping: Map[Any, V]
+
+    def __iter__(self) -> Iterator[V]:
+        return (value for _, value in self._mapping._pairs())
+
+
+class Map(Object, MutableMapping[K, V]):
+    """A map of the kernel, as a dictionary.
+
+    Keys and values are bytes, of exactly the map's sizes; keys_as() and values_as() give the same map
+    with types of ctypes instead. A value of a per-CPU map is those of all possible CPUs, one after
+    another, each rounded up to 8 bytes; per_cpu_values_as() makes it a list.
+
+    A key that is not there is a KeyError. Every other refusal of the kernel is an OSError.
+
+    Reading all of a map (a loop, items(), dict()) does it in batches where the kernel can. Others may
+    change the map meanwhile: what is deleted may be left out, what is added may be.
+    """
+
+    _kind = "map"
+    _inode = "bpf-map"
+    _get_fd_by_id = bpf.bpf_map_get_fd_by_id
+    _keys: Codec[K]
+    _values: Codec[V]
+
+    # ---- Creating and opening ----
+
+    @classmethod
+    def create(
+        cls,
+        map_type: int,
+        key_size: int,
+        value_size: int,
+        max_entries: int,
+        *,
+        name: str = "",
+        flags: int = 0,
+        opts: bpf.bpf_map_create_opts | None = None,
+    ) -> Map[bytes, bytes]:
+        """Create a map: `BPF_MAP_TYPE_*`, sizes in bytes, `BPF_F_*`; opts for what is rarer."""
+        opts = opts or bpf.bpf_map_create_opts()
+        opts.map_flags |= flags
+        try:
+            fd = bpf.bpf_map_create(map_type, name.encode() or None, key_size, value_size, max_entries, opts)
+        except OSError as failed:
+            raise error(failed.errno or 0, "bpf_map_create", f"map {name!r}") from None
+        return Map(fd)
+
+    @classmethod
+    def open(
+        cls, *, id: int | None = None, name: str | None = None, pin: str | os.PathLike[str] | None = None
+    ) -> Map[bytes, bytes]:
+        """Open a map that exists: by its id, its name, or where it is pinned."""
+        one_of("map", id=id, name=name, pin=pin)
+        if pin is not None:
+            return Map(cls._by_pin(pin))
+        if name is not None:
+            id = id_by_name("map", name, ((info.id, info.name) for info in maps()))
+        assert id is not None
+        return Map(cls._by_id(id))
+
+    def _read_info(self) -> None:
+        self.info = _describe(self._handle.fd)
+        self._keys = _raw(self.info.key_size, "key")  # type: ignore[assignment]
+        size = self.info.value_size
+        if self.info.type in PER_CPU:
+            size = (size + 7) // 8 * 8 * possible_cpus()
+        self._values = _raw(size, "value")  # type: ignore[assignment]
+
+    @property
+    def id(self) -> int:
+        return self.info.id
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    def __str__(self) -> str:
+        return f"map {self.info.name!r} (id {self.info.id})"
+
+    # ---- The same map with other types ----
+
+    def _seen_as(self, keys: Codec[Any], values: Codec[Any]) -> Map[Any, Any]:
+        self.fileno()
+        other: Map[Any, Any] = object.__new__(Map)
+        other._handle, other.info, other._keys, other._values = self._handle, self.info, keys, values
+        return other
+
+    def _fitting(self, ctype: Any, what: str, size: int) -> Codec[Any]:
+        codec = _typed(ctype)
+        if codec.size != size:
+            raise ValueError(f"{self}: {ctype.__name__} has {codec.size} bytes, but a {what} has {size}")
+        return codec
+
+    @overload
+    def keys_as(self, ctype: type[_SimpleCData[T]]) -> Map[T, V]: ...
+    @overload
+    def keys_as(self, ctype: type[C]) -> Map[C, V]: ...
+    def keys_as(self, ctype: Any) -> Map[Any, V]:
+        """This map with keys of a type of ctypes: a number (c_uint32) is an int, a struct is itself.
+
+        A struct is found again in a dict if it is derived from sysbpf.Members. Both maps are one, and
+        are closed together.
+        """
+        return self._seen_as(self._fitting(ctype, "key", self.info.key_size), self._values)
+
+    @overload
+    def values_as(self, ctype: type[_SimpleCData[T]]) -> Map[K, T]: ...
+    @overload
+    def values_as(self, ctype: type[C]) -> Map[K, C]: ...
+    def values_as(self, ctype: Any) -> Map[K, Any]:
+        """This map with values of a type of ctypes; as keys_as()."""
+        if self.info.type in PER_CPU:
+            raise ValueError(f"{self} has a value for each CPU: use per_cpu_values_as()")
+        return self._seen_as(self._keys, self._fitting(ctype, "value", self.info.value_size))
+
+    @overload
+    def per_cpu_values_as(self, ctype: type[_SimpleCData[T]]) -> Map[K, list[T]]: ...
+    @overload
+    def per_cpu_values_as(self, ctype: type[C]) -> Map[K, list[C]]: ...
+    def per_cpu_values_as(self, ctype: Any) -> Map[K, list[Any]]:
+        """This per-CPU map with a list for each value: one of a type of ctypes for each possible CPU."""
+        if self.info.type not in PER_CPU:
+            raise ValueError(f"{self} has one value for all CPUs: use values_as()")
+        one = self._fitting(ctype, "value", self.info.value_size)
+        return self._seen_as(self._keys, _per_cpu(one, possible_cpus()))
+
+    # ---- One element ----
+
+    def _encode(self, codec: Codec[Any], value: Any, what: str) -> bytes:
+        try:
+            data = codec.encode(value)
+        except (TypeError, ValueError, OverflowError) as wrong:
+            raise type(wrong)(f"{self}: {what}: {wrong}") from None
+        if len(data) != codec.size:
+            raise ValueError(f"{self}: a {what} of {len(data)} bytes, but it has {what}s of {codec.size}")
+        return data
+
+    def __getitem__(self, key: K) -> V:
+        return self._read(bpf.bpf_map_lookup_elem, key)
+
+    def take(self, key: K) -> V:
+        """Look up an element and delete it, in one step (hashes since Linux 5.14).
+
+        Of a queue or stack, whose keys have no bytes, take(b"") takes the next element.
+        """
+        return self._read(bpf.bpf_map_lookup_and_delete_elem, key)
+
+    def _read(self, function: Callable[..., int], key: K) -> V:
+        data = self._encode(self._keys, key, "key")
+        value = create_string_buffer(self._values.size)
+        try:
+            self._call(function, data or None, value)
+        except FileNotFoundError:
+            raise KeyError(key) from None
+        return self._values.decode(value.raw)
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self.put(key, value)
+
+    def put(self, key: K, value: V, flags: int = bpf.BPF_ANY) -> None:
+        """Set an element: BPF_NOEXIST only a new one, BPF_EXIST only one that is there."""
+        data = self._encode(self._keys, key, "key")
+        self._call(bpf.bpf_map_update_elem, data or None, self._encode(self._values, value, "value"), flags)
+
+    def __delitem__(self, key: K) -> None:
+        data = self._encode(self._keys, key, "key")
+        try:
+            self._call(bpf.bpf_map_delete_elem, data)
+        except FileNotFoundError:
+            raise KeyError(key) from None
+
+    # ---- All elements ----
+
+    def __iter__(self) -> Iterator[K]:
+        if self.info.type not in NO_BATCH:
+            try:
+                for key, _ in self._batches():
+                    yield self._keys.decode(key)
+                return
+            except _NoBatch:
+                pass
+        for key in self._walk():
+            yield self._keys.decode(key)
+
+    def _pairs(self) -> Iterator[tuple[K, V]]:
+        if self.info.type not in NO_BATCH:
+            try:
+                for key, value in self._batches():
+                    yield self._keys.decode(key), self._values.decode(value)
+                return
+            except _NoBatch:
+                pass
+        value_buffer = create_string_buffer(self._values.size)
+        for key in self._walk():
+            try:
+                self._call(bpf.bpf_map_lookup_elem, key, value_buffer)
+            except FileNotFoundError:
+                continue  # Deleted since.
+            yield self._keys.decode(key), self._values.decode(value_buffer.raw)
+
+    def _batches(self) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values, read many at a time; raises _NoBatch before the first if that cannot be."""
+        key_size, value_size = self.info.key_size, self._values.size
+        room = max(1, min(self.info.max_entries, BATCH_BYTES // max(1, key_size + value_size)))
+        keys = values = create_string_buffer(0)
+        position, following = None, create_string_buffer(max(4, key_size))
+        interrupted = 0
+        while True:
+            if len(values) < room * value_size:
+                keys, values = create_string_buffer(room * key_size), create_string_buffer(room * value_size)
+            count = c_uint32(room)
+            failed = 0
+            try:
+                self._call(bpf.bpf_map_lookup_batch, position, following, keys, values, count)
+            except OSError as wrong:
+                failed = wrong.errno or 0
+                if position is None and failed in (errno.EINVAL, errno.EOPNOTSUPP, ENOTSUPP):
+                    raise _NoBatch from None
+                if failed == errno.EINTR and interrupted < 1000:
+                    interrupted += 1  # The map changed under the kernel's eyes.
+                    if count.value == 0:
+                        continue
+                elif failed == errno.ENOSPC:
+                    room *= 2  # A hash bucket has more elements than that.
+                    continue
+                elif failed != errno.ENOENT:
+                    raise
+            read_keys, read_values = keys.raw, values.raw
+            for at in range(count.value):
+                yield (
+                    read_keys[at * key_size : (at + 1) * key_size],
+                    read_values[at * value_size : (at + 1) * value_size],
+                )
+            if failed == errno.ENOENT:
+                return
+            position = create_string_buffer(following.raw, len(following))
+
+    def _walk(self) -> Iterator[bytes]:
+        """Keys, one after another. If the last one was deleted, the kernel begins anew: none is given twice."""
+        seen: set[bytes] = set()
+        again = 0
+        key, following = None, create_string_buffer(self.info.key_size)
+        while again <= 100 * (len(seen) + 1):
+            try:
+                self._call(bpf.bpf_map_get_next_key, key, following)
+            except FileNotFoundError:
+                return
+            key = following.raw
+            if key in seen:
+                again += 1
+                continue
+            again = 0
+            seen.add(key)
+            yield key
+        raise OSError(errno.EAGAIN, f"{self} is changed too fast to be read")
+
+    def __len__(self) -> int:
+        """How many elements there are; reads the map to count them."""
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        """If there is any element."""
+        return next(iter(self), None) is not None
+
+    def items(self) -> ItemsView[K, V]:
+        return _Items(self)
+
+    def values(self) -> ValuesView[V]:
+        return _Values(self)
+
+    def clear(self) -> None:
+        """Delete all elements, those that come meanwhile perhaps not."""
+        for key in list(self):
+            self.pop(key, None)
+
+    def pop(self, key: K, *default: Any) -> Any:
+        """Delete an element and return its value."""
+        try:
+            value = self[key]
+            del self[key]
+        except KeyError:
+            if default:
+                return default[0]
+            raise
+        return value
+
+    def freeze(self) -> None:
+        """From now on only programs in the kernel can change it (Linux 5.2)."""
+        self._call(bpf.bpf_map_freeze)
+
+
+class _NoBatch(Exception):
+    """The kernel cannot read this map in batches."""

@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Maps as dictionaries, on the running kernel."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import threading
+from typing import Any
+
+import pytest
+
+import sysbpf
+from sysbpf import bpf
+
+pytestmark = pytest.mark.usefixtures("kernel")
+
+
+class Flow(sysbpf.Members):
+    _fields_ = (("port", ctypes.c_uint16), ("address", ctypes.c_uint32))
+
+
+class Plain(ctypes.Structure):
+    _fields_ = (("low", ctypes.c_uint32), ("high", ctypes.c_uint32))
+
+
+def little(number: int, size: int) -> bytes:
+    return number.to_bytes(size, "little" if ctypes.c_uint16(1).value == bytes(ctypes.c_uint16(1))[0] else "big")
+
+
+def test_bytes_are_what_a_map_holds_by_default() -> None:
+    with sysbpf.Map.create(bpf.BPF_MAP_TYPE_HASH, 4, 8, 10, name="bytes") as counts:
+        counts[b"abcd"] = b"12345678"
+        assert counts[b"abcd"] == b"12345678"
+        assert dict(counts) == {b"abcd": b"12345678"}
+        assert b"abcd" in counts
+        assert b"wxyz" not in counts
+        del counts[b"abcd"]
+        assert len(counts) == 0
+        assert not counts
+        with pytest.raises(KeyError):
+            counts[b"abcd"]
+        with pytest.raises(KeyError):
+            del counts[b"abcd"]
+
+
+def test_numbers_and_structs() -> None:
+    with sysbpf.Map.create(bpf.BPF_MAP_TYPE_HASH, ctypes.sizeof(Flow), 8, 10, name="flows") as created:
+        flows = created.keys_as(Flow).values_as(ctypes.c_int64)
+        flows[Flow(80, 1)] = -5
+        assert flows[Flow(80, 1)] == -5
+        assert dict(flows)[Flow(80, 1)] == -5, "found again in a dict"
+        plain = created.keys_as(Flow).values_as(Plain)
+        assert plain[Flow(80, 1)].high == 0xFFFFFFFF
+        plain[Flow(80, 2)] = Plain(low=7)
+        assert created[bytes(Flow(80, 2))] == little(7, 8)
+        cells = created.keys_as(Flow).values_as(ctypes.c_uint16 * 4)
+        assert list(cells[Flow(80, 2)]) == list((ctypes.c_uint16 * 4).from_buffer_copy(little(7, 8)))
+
+
+@pytest.mark.parametrize("elements", [0, 1, 3000, 5000])
+def test_all_of_a_hash_is_read_in_batches(
+    numbers: sysbpf.Map[int, int], elements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = {key: key * key for key in range(elements)}
+    numbers.update(expected)
+    # Small batches, and some that are too small for a bucket of the hash.
+    monkeypatch.setattr("sysbpf._map.BATCH_BYTES", 12 * 3)
+    calls = 0
+    batch = bpf.bpf_map_lookup_batch
+
+    def counting(*arguments: Any) -> int:
+        nonlocal calls
+        calls += 1
+        return batch(*arguments)
+
+    counting.__name__ = "bpf_map_lookup_batch"
+    monkeypatch.setattr(bpf, "bpf_map_lookup_batch", counting)
+    monkeypatch.setattr(bpf, "bpf_map_get_next_key", None)
+    assert dict(numbers.items()) == expected
+    assert calls >= elements / 1000
+    assert sorted(numbers) == sorted(expected)
+    assert sorted(numbers.values()) == sorted(expected.values())
+    assert len(numbers) == elements
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, 524])
+def test_what_cannot_be_read_in_batches_is_walked(
+    numbers: sysbpf.Map[int, int], number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(number, "not here")
+
+    expected = {key: key + 1 for key in range(500)}
+    numbers.update(expected)
+    monkeypatch.setattr(bpf, "bpf_map_lookup_batch", refuse)
+    assert dict(numbers.items()) == expected
+    assert sorted(numbers) == sorted(expected)
+
+
+def test_an_array() -> None:
+    with sysbpf.Map.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 4, 1000, name="array") as created:
+        array = created.keys_as(ctypes.c_uint32).values_as(ctypes.c_uint32)
+        array[999] = 9
+        assert list(array) == list(range(1000))
+        assert sum(array.values()) == 9
+        with pytest.raises(KeyError):
+            array[1000]
+        with pytest.raises(OSError, match=r"bpf_map_update_elem: map 'array' .*Argument list too long") as too_high:
+            array[1000] = 1
+        assert too_high.value.errno == errno.E2BIG
+        with pytest.raises(OSError, match="bpf_map_delete_elem: map 'array'") as cannot:
+            del array[0]
+        assert cannot.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize(
+    "kind", [bpf.BPF_MAP_TYPE_PERCPU_ARRAY, bpf.BPF_MAP_TYPE_PERCPU_HASH, bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH]
+)
+def test_a_value_for_each_cpu(kind: int) -> None:
+    cpus = sysbpf.possible_cpus()
+    with sysbpf.Map.create(kind, 4, 12, 8, name="percpu") as created:
+        key = little(5, 4)
+        values = [bytes([cpu + 1]) * 12 for cpu in range(cpus)]
+        created[key] = b"".join(value + bytes(4) for value in values)
+        typed = created.keys_as(ctypes.c_uint32).per_cpu_values_as(ctypes.c_uint8 * 12)
+        assert [bytes(value) for value in typed[5]] == values
+        assert [bytes(value) for value in dict(typed.items())[5]] == values
+        typed[5] = [(ctypes.c_uint8 * 12)(*range(12))] * cpus
+        assert created[key] == (bytes(range(12)) + bytes(4)) * cpus
+        with pytest.raises(ValueError, match=r"map 'percpu' .*per_cpu_values_as"):
+            created.values_as(ctypes.c_uint8 * 12)
+        with pytest.raises(ValueError, match=f"{cpus + 1} values, but there are {cpus} possible CPUs"):
+            typed[5] = typed[5] + typed[5][:1]
+
+
+def test_a_queue() -> None:
+    with sysbpf.Map.create(bpf.BPF_MAP_TYPE_QUEUE, 0, 4, 2, name="queue") as queue:
+        queue[b""] = b"1st."
+        queue[b""] = b"2nd."
+        assert queue[b""] == b"1st."
+        assert [queue.take(b""), queue.take(b"")] == [b"1st.", b"2nd."]
+        with pytest.raises(KeyError):
+            queue.take(b"")
+        with pytest.raises(OSError, match="map 'queue'"):
+            list(queue)
+
+
+def test_a_ring_buffer_has_no_elements_to_read() -> None:
+    with (
+        sysbpf.Map.create(bpf.BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, name="ring") as ring,
+        pytest.raises(OSError, match="'ring'"),
+    ):
+        list(ring.items())
+
+
+def test_flags_of_an_update(numbers: sysbpf.Map[int, int]) -> None:
+    numbers.put(1, 1, bpf.BPF_NOEXIST)
+    with pytest.raises(FileExistsError, match="map 'numbers'"):
+        numbers.put(1, 2, bpf.BPF_NOEXIST)
+    with pytest.raises(FileNotFoundError, match="map 'numbers'"):
+        numbers.put(2, 2, bpf.BPF_EXIST)
+    assert dict(numbers) == {1: 1}
+
+
+def test_taking_and_clearing(numbers: sysbpf.Map[int, int]) -> None:
+    numbers.update({key: key for key in range(100)})
+    assert numbers.take(7) == 7
+    assert numbers.pop(8) == 8
+    assert numbers.pop(8, None) is None
+    with pytest.raises(KeyError):
+        numbers.pop(8)
+    numbers.clear()
+    assert dict(numbers) == {}
+
+
+def test_a_frozen_map_cannot_be_written(numbers: sysbpf.Map[int, int]) -> None:
+    numbers[1] = 1
+    numbers.freeze()
+    with pytest.raises(PermissionError, match="bpf_map_update_elem: map 'numbers'") as refused:
+        numbers[1] = 2
+    assert "lacks" not in str(refused.value), "privileges are not what it lacks"
+    assert numbers[1] == 1
+
+
+# ---- Opening ----
+
+
+def test_opened_by_id_name_and_pin(numbers: sysbpf.Map[int, int], bpffs: str) -> None:
+    numbers[3] = 4
+    with sysbpf.Map.open(id=numbers.id) as by_id:
+        assert by_id[little(3, 4)] == little(4, 8)
+    unique = f"t{os.getpid()}"
+    with (
+        sysbpf.Map.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 4, 1, name=unique) as named,
+        sysbpf.Map.open(name=unique) as by_name,
+    ):
+        assert by_name.id == named.id
+    path = os.path.join(bpffs, "numbers")
+    numbers.pin(path)
+    with sysbpf.Map.open(pin=path) as by_pin:
+        assert by_pin.id == numbers.id
+    with pytest.raises(FileExistsError, match=f"bpf_obj_pin: map 'numbers' .* at '{path}'"):
+        numbers.pin(path)
+    os.unlink(path)
+    with pytest.raises(FileNotFoundError, match=f"map pinned at '{path}'"):
+        sysbpf.Map.open(pin=path)
+
+
+def test_what_cannot_be_opened_is_named(bpffs: str) -> None:
+    with pytest.raises(FileNotFoundError, match="map id 2147483647"):
+        sysbpf.Map.open(id=0x7FFFFFFF)
+    with pytest.raises(FileNotFoundError, match="map named 'no such map'"):
+        sysbpf.Map.open(name="no such map")
+    with pytest.raises(TypeError, match="one of id, name, pin"):
+        sysbpf.Map.open(id=1, name="one")
+    with pytest.raises(TypeError, match="one of id, name, pin"):
+        sysbpf.Map.open()
+    twice = f"two{os.getpid()}"
+    with (
+        sysbpf.Map.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 4, 1, name=twice) as first,
+        sysbpf.Map.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 4, 1, name=twice) as second,
+        pytest.raises(ValueError, match=f"2 maps are named '{twice}': .*{first.id}, {second.id}"),
+    ):
+        sysbpf.Map.open(name=twice)
+    path = os.path.join(bpffs, "prog")
+    with sysbpf.Program.load(
+        bpf.BPF_PROG_TYPE_SOCKET_FILTER, bytes.fromhex("b7000000000000009500000000000000")
+    ) as program:
+        program.pin(path)
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(ValueError, match=f"'{path}' is not a map, but 'bpf-prog'"):
+            sysbpf.Map.open(pin=path)
+        assert len(os.listdir("/proc/self/fd")) == before
+        with pytest.raises(ValueError, match="not a map"):
+            sysbpf.Map[bytes, bytes](os.dup(program.fileno()))
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_long_name_is_found_by_what_the_kernel_keeps_of_it() -> None:
+    long = f"longer_than_15_{os.getpid()}"
+    with sysbpf.Map.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 4, 1, name=long) as created:
+        assert created.name == long[:15]
+        assert created.id in [info.id for info in sysbpf.maps() if info.name == long[:15]]
+
+
+def test_listed(numbers: sysbpf.Map[int, int]) -> None:
+    (info,) = [info for info in sysbpf.maps() if info.id == numbers.id]
+    assert (info.name, info.type, info.key_size, info.value_size, info.max_entries) == ("numbers", 1, 4, 8, 5000)
+    assert info.type is bpf.BPF_MAP_TYPE_HASH
+    assert info.raw.btf_id == 0
+
+
+# ---- What goes wrong ----
+
+
+def test_keys_and_values_of_the_wrong_size_or_type_are_refused(numbers: sysbpf.Map[int, int]) -> None:
+    with sysbpf.Map.open(id=numbers.id) as raw:
+        for key in (b"", b"123", b"12345"):
+            with pytest.raises(ValueError, match=f"map 'numbers' .*a key of {len(key)} bytes, but it has keys of 4"):
+                raw[key]
+            with pytest.raises(ValueError, match="map 'numbers'"):
+                raw[key] = bytes(8)
+            with pytest.raises(ValueError, match="map 'numbers'"):
+                del raw[key]
+        with pytest.raises(ValueError, match="a value of 4 bytes, but it has values of 8"):
+            raw[b"1234"] = b"1234"
+        with pytest.raises(TypeError, match=r"key: must be bytes, not int; keys_as\(\)"):
+            raw[4]  # type: ignore[index]
+        with pytest.raises(ValueError, match="c_ushort has 2 bytes, but a key has 4"):
+            raw.keys_as(ctypes.c_uint16)
+        with pytest.raises(ValueError, match="Flow has 8 bytes, but a key has 4"):
+            raw.keys_as(Flow)
+        with pytest.raises(TypeError, match="c_char_p is not a type that a map can hold"):
+            raw.values_as(ctypes.c_char_p)
+        with pytest.raises(ValueError, match="one value for all CPUs"):
+            raw.per_cpu_values_as(ctypes.c_uint64)
+        with pytest.raises(TypeError, match="value: must be Plain, not int"):
+            raw.values_as(Plain)[b"1234"] = 5  # type: ignore[assignment]
+    for wrong in (-1, 1 << 32):
+        with pytest.raises(OverflowError, match=f"map 'numbers' .*{wrong} does not fit into c_uint"):
+            numbers[wrong]
+    with pytest.raises(TypeError, match="map 'numbers'"):
+        numbers["one"]  # type: ignore[index]
+    assert dict(numbers) == {}
+
+
+def test_a_closed_map_says_so() -> None:
+    created = sysbpf.Map.create(bpf.BPF_MAP_TYPE_HASH, 4, 4, 1, name="closed")
+    typed = created.keys_as(ctypes.c_uint32)
+    with created:
+        pass
+    for use in (
+        lambda: created[bytes(4)],
+        lambda: typed[1],
+        lambda: list(created),
+        lambda: created.pin("/x"),
+        created.fileno,
+    ):
+        with pytest.raises(ValueError, match=r"map 'closed' \(id \d+\) is closed"):
+            use()
+    created.close()
+    with pytest.raises(FileNotFoundError, match=f"map id {created.id}: No such file"):
+        sysbpf.Map.open(id=created.id)
+    assert repr(created).endswith("closed>")
+
+
+def test_no_descriptor_is_left_behind() -> None:
+    before = sorted(os.listdir("/proc/self/fd"))
+    with sysbpf.Map.create(bpf.BPF_MAP_TYPE_HASH, 4, 4, 1) as created:
+        sysbpf.Map.open(id=created.id)
+        list(sysbpf.maps())
+    next(sysbpf.programs(), None)
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_map_that_goes_away_while_all_are_listed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = sysbpf.Map.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 4, 1)
+    gone = sysbpf.Map.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 4, 1)
+    last = sysbpf.Map.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 4, 1)
+    open_by_id = bpf.bpf_map_get_fd_by_id
+    asked = []
+
+    def too_late(id: int) -> int:
+        asked.append(id)
+        if id == gone.id:
+            gone.close()
+        return open_by_id(id)
+
+    monkeypatch.setattr(bpf, "bpf_map_get_fd_by_id", too_late)
+    found = [info.id for info in sysbpf.maps()]
+    assert gone.id in asked
+    assert gone.id not in found
+    assert {first.id, last.id} <= set(found)
+    first.close()
+    last.close()
+
+
+@pytest.mark.parametrize("kind", [bpf.BPF_MAP_TYPE_HASH, bpf.BPF_MAP_TYPE_LPM_TRIE])
+def test_elements_that_go_away_while_they_are_read(kind: int) -> None:
+    """Each is deleted when it is seen, so that the kernel cannot go on from there."""
+    with sysbpf.Map.create(kind, 8, 8, 1000, name="shrinking", flags=bpf.BPF_F_NO_PREALLOC) as shrinking:
+        for number in range(1000):
+            shrinking[little(32, 4) + number.to_bytes(4, "big")] = bytes(8)
+        seen = []
+        for key, _ in shrinking.items():
+            seen.append(key)
+            del shrinking[key]
+        assert len(seen) == len(set(seen)) == 1000
+        assert len(shrinking) == 0
+
+
+def test_a_map_that_others_change_all_the_time_is_read_to_an_end(numbers: sysbpf.Map[int, int]) -> None:
+    numbers.update({key: key for key in range(1000)})
+    stop = threading.Event()
+
+    def churn() -> None:
+        while not stop.is_set():
+            for key in range(500):
+                numbers.pop(key, None)
+                numbers[key] = key
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        for _ in range(5):
+            read = dict(numbers.items())
+            assert all(read[key] == key for key in range(500, 1000))
+            assert set(read) <= set(range(1000))
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_walk_that_the_kernel_begins_anew_again_and_again_ends(
+    numbers: sysbpf.Map[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers.update({1: 1, 2: 2})
+    next_key = bpf.bpf_map_get_next_key
+
+    def refuse(*_: object) -> int:
+        raise OSError(524, "not here")
+
+    def from_the_start(fd: int, key: object, following: Any) -> int:
+        return next_key(fd, None, following)
+
+    from_the_start.__name__ = "bpf_map_get_next_key"
+    monkeypatch.setattr(bpf, "bpf_map_lookup_batch", refuse)
+    monkeypatch.setattr(bpf, "bpf_map_get_next_key", from_the_start)
+    with pytest.raises(BlockingIOError, match=r"map 'numbers' .* is changed too fast"):
+        list(numbers)
+
+
+def test_a_map_that_the_kernel_refuses_is_named() -> None:
+    with pytest.raises(OSError, match="bpf_map_create: map 'nothing': Invalid argument") as refused:
+        sysbpf.Map.create(bpf.BPF_MAP_TYPE_HASH, 0, 4, 1, name="nothing")
+    assert refused.value.errno == errno.EINVAL

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Programs and links, on the running kernel."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import sysbpf
+from sysbpf import bpf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.usefixtures("kernel")
+
+EXIT = bytes.fromhex("9500000000000000")
+ANSWER_42 = bytes.fromhex("b70000002a000000") + EXIT
+# r0 = context[0], a packet's length or a raw tracepoint's first argument
+FIRST_WORD = bytes.fromhex("6110000000000000") + EXIT
+
+
+def instruction(code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> bytes:
+    return bytes(bpf.bpf_insn(code=code, dst_reg=dst, src_reg=src, off=off, imm=imm))
+
+
+def load(insns: bytes = ANSWER_42, **more: Any) -> sysbpf.Program:
+    return sysbpf.Program.load(bpf.BPF_PROG_TYPE_SOCKET_FILTER, insns, **more)
+
+
+def test_loaded_and_run() -> None:
+    with load(name="answer") as program:
+        assert program.log == ""
+        run = program.test_run(bytes(range(64)), repeat=3)
+        assert (run.retval, run.ctx) == (42, None)
+        assert run.data is not None
+        assert run.data[14:] == bytes(range(14, 64)), "behind the link-layer header"
+        assert str(program) == f"program 'answer' (id {program.id})"
+        info = program.info
+        assert (info.type, info.name, info.gpl_compatible) == (bpf.BPF_PROG_TYPE_SOCKET_FILTER, "answer", True)
+        assert len(info.tag) == 16
+
+
+def test_a_context_goes_in_and_comes_back() -> None:
+    with sysbpf.Program.load(bpf.BPF_PROG_TYPE_SCHED_CLS, FIRST_WORD) as program:
+        run = program.test_run(bytes(60), ctx=bpf.sk_buff(mark=7, priority=5))
+        assert run.retval == 60
+        assert run.ctx is not None
+        back = bpf.sk_buff.from_buffer_copy(run.ctx)
+        assert (back.mark, back.priority) == (7, 5)
+    with sysbpf.Program.load(bpf.BPF_PROG_TYPE_RAW_TRACEPOINT, FIRST_WORD) as tracing:
+        first = (123456789).to_bytes(8, sys.byteorder)
+        run = tracing.test_run(ctx=first)
+        assert (run.data, run.ctx) == (None, None)
+
+
+def test_a_packet_that_grows() -> None:
+    # bpf_xdp_adjust_head(ctx, -100); return XDP_PASS
+    grow = (
+        instruction(0xB7, dst=2, imm=-100)
+        + instruction(0x85, imm=bpf.BPF_FUNC_xdp_adjust_head)
+        + instruction(0xB7, imm=bpf.XDP_PASS)
+        + instruction(0x95)
+    )
+    with sysbpf.Program.load(bpf.BPF_PROG_TYPE_XDP, grow, name="grow") as program:
+        run = program.test_run(bytes(64))
+        assert run.retval == bpf.XDP_PASS
+        assert run.data is not None
+        assert len(run.data) == 164
+        with pytest.raises(
+            OSError, match=r"program 'grow' .*: the packet has 164 bytes now: give data_size_out"
+        ) as small:
+            program.test_run(bytes(64), data_size_out=80)
+        assert small.value.errno == errno.ENOSPC
+
+
+def test_the_verifiers_words_are_in_the_exception() -> None:
+    with pytest.raises(
+        sysbpf.VerifierError, match=r"bpf_prog_load: program 'wrong': Permission denied(?s:.*)R0 !read_ok"
+    ) as refused:
+        load(EXIT, name="wrong")
+    assert isinstance(refused.value, OSError)
+    assert refused.value.errno == errno.EACCES
+    assert "R0 !read_ok" in refused.value.log
+    assert "processed 1 insns" in refused.value.log
+
+
+def test_a_long_log_is_whole_and_its_end_is_in_the_message() -> None:
+    # Many instructions at a level that writes one line and more for each, then one that is refused.
+    steps = 4000
+    insns = instruction(0xB7) + instruction(0x07, imm=1) * steps + instruction(0x61, dst=0, src=0) + EXIT
+    with pytest.raises(sysbpf.VerifierError) as refused:
+        load(insns, log_level=2)
+    log = refused.value.log
+    assert len(log) > 1 << 16, "longer than the first buffer"
+    assert log.count("r0 += 1") >= steps
+    assert "R0 invalid mem access" in log
+    assert "R0 invalid mem access" in str(refused.value)
+    assert len(str(refused.value).splitlines()) < 30
+    assert "lines before]" in str(refused.value)
+
+
+def test_a_log_on_demand_and_one_that_did_not_fit_at_first() -> None:
+    with load(log_level=1) as program:
+        assert "processed 2 insns" in program.log
+    insns = instruction(0xB7) + instruction(0x07, imm=1) * 4000 + EXIT
+    with load(insns, log_level=2) as long:
+        assert long.log.count("r0 += 1") >= 4000
+
+
+def test_what_is_no_program() -> None:
+    for insns in (b"", b"1234", ANSWER_42[:-1]):
+        with pytest.raises(ValueError, match=f"program 'part': {len(insns)} bytes are no whole number of instructions"):
+            load(insns, name="part")
+    with pytest.raises(OSError, match="bpf_prog_load: program 'typeless': Invalid argument") as refused:
+        sysbpf.Program.load(9999, ANSWER_42, name="typeless")
+    assert refused.value.errno == errno.EINVAL
+    assert not isinstance(refused.value, sysbpf.VerifierError)
+    with (
+        load(name="cgroup") as program,
+        pytest.raises(OSError, match="bpf_prog_test_run_opts: program 'cgroup'") as short,
+    ):
+        program.test_run(b"123")
+    assert short.value.errno == errno.EINVAL
+
+
+def test_opened_and_listed(bpffs: str) -> None:
+    unique = f"p{os.getpid()}"
+    with load(name=unique) as program:
+        for other in (sysbpf.Program.open(id=program.id), sysbpf.Program.open(name=unique)):
+            assert other.id == program.id
+            assert other.test_run(bytes(14)).retval == 42
+        path = os.path.join(bpffs, unique)
+        program.pin(path)
+        with sysbpf.Program.open(pin=path) as by_pin:
+            assert by_pin.id == program.id
+        (info,) = [info for info in sysbpf.programs() if info.id == program.id]
+        assert info.name == unique
+        assert info.type is bpf.BPF_PROG_TYPE_SOCKET_FILTER
+        os.unlink(path)
+    with pytest.raises(FileNotFoundError, match="program id 2147483647"):
+        sysbpf.Program.open(id=0x7FFFFFFF)
+    with pytest.raises(FileNotFoundError, match="program named"):
+        sysbpf.Program.open(name="no such one")
+    with pytest.raises(ValueError, match=f"program '{unique}' .* is closed"):
+        program.test_run(bytes(14))
+
+
+def test_a_program_uses_a_map() -> None:
+    with sysbpf.Map.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 8, 1, name="hits") as hits:
+        fd = hits.fileno()
+        # ++*(u64 *)&hits[0]
+        insns = (
+            instruction(0x18, dst=1, src=bpf.BPF_PSEUDO_MAP_VALUE, imm=fd)
+            + instruction(0)
+            + instruction(0xB7, dst=2, imm=1)
+            + instruction(0xDB, dst=1, src=2)
+            + ANSWER_42
+        )
+        with load(insns) as program:
+            program.test_run(bytes(64), repeat=5)
+            assert list(hits.values_as(ctypes.c_uint64).values()) == [5]
+
+
+@pytest.fixture
+def cgroup() -> Iterator[int]:
+    """A cgroup of the test's own, as a descriptor."""
+    with open("/proc/self/mounts") as mounts:
+        roots = [fields[1] for fields in map(str.split, mounts) if fields[2] == "cgroup2"]
+    if not roots:
+        pytest.skip("no cgroup v2 file system is mounted")
+    path = os.path.join(roots[0], f"sysbpf-python-{os.getpid()}")
+    try:
+        os.mkdir(path)
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made here: {error}")
+    fd = os.open(path, os.O_RDONLY)
+    yield fd
+    os.close(fd)
+    os.rmdir(path)
+
+
+def test_links(cgroup: int, bpffs: str) -> None:
+    accept = instruction(0xB7, imm=1) + EXIT
+    with sysbpf.Program.load(
+        bpf.BPF_PROG_TYPE_CGROUP_SKB, accept, name="accept", expected_attach_type=bpf.BPF_CGROUP_INET_EGRESS
+    ) as program:
+        with sysbpf.Link.create(program, cgroup, bpf.BPF_CGROUP_INET_EGRESS) as link:
+            (info,) = [info for info in sysbpf.links() if info.id == link.id]
+            assert (info.type, info.prog_id) == (bpf.BPF_LINK_TYPE_CGROUP, program.id)
+            assert info.raw.cgroup.attach_type == bpf.BPF_CGROUP_INET_EGRESS
+            assert str(link) == f"link {link.id} of program {program.id}"
+            path = os.path.join(bpffs, "link")
+            link.pin(path)
+            with sysbpf.Link.open(pin=path) as by_pin, sysbpf.Link.open(id=link.id) as by_id:
+                assert by_pin.id == by_id.id == link.id
+            with pytest.raises(ValueError, match="not a map, but 'bpf-link'"):
+                sysbpf.Map.open(pin=path)
+            link.detach()
+            os.unlink(path)
+        assert link.id not in [info.id for info in sysbpf.links()]
+        with pytest.raises(OSError, match=r"bpf_link_create: program 'accept' .* to \d+: Bad file descriptor"):
+            sysbpf.Link.create(program, 999999, bpf.BPF_CGROUP_INET_EGRESS)

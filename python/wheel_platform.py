@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Puts the shared library into the wheel, and marks the wheel with the platform that the library is for.
+
+The library is the one that `make stage` builds, or the one that SYSBPF_SO names. Machine and oldest
+glibc are read from the library itself, so a wheel for another machine is made by giving its library,
+and pip refuses a wheel where the library would not load.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+SONAME = "libsysbpf.so.1"
+
+# Machine, bits and little-endian, as pip names what a processor can run.
+MACHINES = {
+    ("EM_X86_64", 64, True): "x86_64",
+    ("EM_386", 32, True): "i686",
+    ("EM_AARCH64", 64, True): "aarch64",
+    ("EM_ARM", 32, True): "armv7l",
+    ("EM_PPC64", 64, True): "ppc64le",
+    ("EM_RISCV", 64, True): "riscv64",
+    ("EM_S390", 64, False): "s390x",
+}
+
+# No pip looks for an older one, whatever the library needs.
+OLDEST_GLIBC = (2, 17)
+
+
+def platform(library: str) -> str:
+    """The platform tag of a wheel with this library."""
+    try:
+        with open(library, "rb") as file:
+            elf = ELFFile(file)
+            machine = MACHINES.get((elf["e_machine"], elf.elfclass, elf.little_endian))
+            dynamic: dict[str, list[str]] = {"DT_SONAME": [], "DT_NEEDED": []}
+            for part in elf.iter_sections():
+                if isinstance(part, DynamicSection):
+                    dynamic["DT_SONAME"] += [tag.soname for tag in part.iter_tags("DT_SONAME")]  # type: ignore[attr-defined]
+                    dynamic["DT_NEEDED"] += [tag.needed for tag in part.iter_tags("DT_NEEDED")]  # type: ignore[attr-defined]
+            versions = [
+                version.name
+                for part in elf.iter_sections()
+                if isinstance(part, GNUVerNeedSection)
+                for _, needed in part.iter_versions()
+                for version in needed
+            ]
+            kind = (elf["e_machine"], elf.elfclass)
+    except (OSError, ELFError) as error:
+        why = f"{library}: {error}: run make stage, or set SYSBPF_SO"
+        raise SystemExit(f"sysbpf: no library for the wheel: {why}") from None
+    if dynamic["DT_SONAME"] != [SONAME]:
+        name = " ".join(dynamic["DT_SONAME"]) or "a file without a soname"
+        raise SystemExit(f"sysbpf: {library} is not {SONAME}, but {name}")
+    if machine is None:
+        raise SystemExit(f"sysbpf: {library}: no wheel platform is known for {kind[0]}, {kind[1]} bits")
+    if "libc.so.6" not in dynamic["DT_NEEDED"]:
+        raise SystemExit(f"sysbpf: {library} does not use glibc, and wheels say for which glibc they are")
+    glibc = [name.removeprefix("GLIBC_").split(".") for name in versions if name.startswith("GLIBC_")]
+    major, minor = max([OLDEST_GLIBC, *((int(version[0]), int(version[1])) for version in glibc)])
+    return f"manylinux_{major}_{minor}_{machine}"
+
+
+class WheelPlatform(BuildHookInterface[Any]):
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        library = os.environ.get("SYSBPF_SO") or os.path.join(self.root, "../target/stage/lib", SONAME)
+        build_data["tag"] = f"py3-none-{platform(library)}"
+        build_data["pure_python"] = False
+        build_data["force_include"][os.path.realpath(library)] = f"sysbpf/{SONAME}"
