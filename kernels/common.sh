@@ -104,9 +104,14 @@ toolchain() {
         ln -sfn /usr/include/linux "$build/$arch/include/linux"
         ln -sfn /usr/include/asm-generic "$build/$arch/include/asm-generic"
         ln -sfn "/usr/include/$(gcc -print-multiarch)/asm" "$build/$arch/include/asm"
-        # Rust's standard library asks for libunwind by that name; gcc's own library is as good.
+        # Rust's standard library asks for libunwind by that name; gcc's own library is as good, but was built for
+        # a glibc with _dl_find_object(). Without it a panic, which is a failed test, ends the run at once.
         mkdir -p "$build/$arch/lib"
-        ln -sfn "$(gcc -print-file-name=libgcc_eh.a)" "$build/$arch/lib/libunwind.a"
+        echo 'int _dl_find_object(void *pc, void *result) { (void)pc; (void)result; return -1; }' |
+            $cc -c -x c -o "$build/$arch/lib/find_object.o" -
+        rm -f "$build/$arch/lib/libunwind.a"
+        cp "$(gcc -print-file-name=libgcc_eh.a)" "$build/$arch/lib/libunwind.a"
+        ar r "$build/$arch/lib/libunwind.a" "$build/$arch/lib/find_object.o"
         cflags="-isystem $build/$arch/include"
         unit_flags="$unit_flags -Clink-self-contained=no -L$build/$arch/lib"
     fi
