@@ -176,6 +176,16 @@ manpages: ## regenerate docs/man/man3 from the documentation in src/api
 
 # ---- Packaging ------------------------------------------------------------------------------
 
+.PHONY: dist
+dist: ## make the source archive, which builds offline, in target/dist
+	@scripts/need build dist
+	@packaging/dist $(TARGET)/dist
+
+.PHONY: deb
+deb: ## build the Debian packages in target/deb
+	@scripts/need build dist deb
+	@packaging/deb $(TARGET)/deb
+
 .PHONY: wheel
 wheel: stage ## build the Python wheel, which carries the library, into target/wheel
 	@scripts/need python
@@ -191,7 +201,7 @@ demo: ## show a program loaded and run in this kernel, three ways
 
 .PHONY: check
 check: ## every test that this machine can run, counted
-	@scripts/need build demo check conformance programs python
+	@scripts/need build demo check conformance programs python dist deb packages
 	@$(MAKE) --no-print-directory stage
 	@STAGE=$(abspath $(STAGE)) scripts/check \
 		"Rust: lints, unit tests" tests/run-rust \
@@ -205,7 +215,10 @@ check: ## every test that this machine can run, counted
 		"Python with ctypes" tests/run-python \
 		"Python package" tests/run-python-package \
 		"sysbpf-run" tests/run-sysbpf-run \
+		"costs that are not time" tests/run-costs \
 		"manual pages" tests/run-manpages \
+		"build systems" tests/run-build-systems \
+		"source archive, Debian packages" tests/run-packages \
 		"against libbpf 1.7.0, briefly" "$(CONFORMANCE) run --cases 3000" \
 		"headers against libbpf 1.7.0" "$(CONFORMANCE) headers" \
 		"real programs on both libraries" conformance/programs/run
@@ -223,6 +236,13 @@ conformance conformance-quick:
 	@$(MAKE) --no-print-directory stage
 	@$(CONFORMANCE) headers --include $(STAGE)/include/sysbpf
 	@$(CONFORMANCE) run --library $(STAGE)/lib/$(SONAME) --cases $(CASES)
+
+.PHONY: bench
+bench: ## what a call costs, beside libbpf and the bare call; writes docs/performance.md and its plot
+	@scripts/need build conformance bench
+	@$(MAKE) --no-print-directory stage
+	@$(CARGO) run -q --locked --profile tool -p bench -- --stage $(STAGE) --reference "$$($(CONFORMANCE) reference)" \
+		--write docs $(BENCH)
 
 .PHONY: mutations
 mutations: ## break the library in ten small ways, and see the comparison notice each

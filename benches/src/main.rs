@@ -1,0 +1,107 @@
+//! What a call costs: through this library, through libbpf 1.7.0, through the distribution's
+//! libbpf, and bare. Prints the table of `docs/performance.md`, and writes it if asked to.
+
+mod calls;
+mod measure;
+mod plot;
+mod processes;
+mod report;
+mod within;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use clap::Parser;
+
+use calls::Library;
+use measure::{cpus, pin};
+use processes::{Installed, Processes};
+use within::Within;
+
+#[derive(Parser)]
+#[command(name = "bench", about = "What a call costs through each library, and bare")]
+struct Arguments {
+    /// Where this library is installed: lib/ and include/
+    #[arg(long, default_value = "target/stage")]
+    stage: PathBuf,
+    /// libbpf 1.7.0; libbpf.a lies beside it
+    #[arg(long)]
+    reference: PathBuf,
+    /// The distribution's libbpf; the one that the compiler finds, where not given
+    #[arg(long)]
+    distribution: Option<PathBuf>,
+    /// Write performance.md and performance.svg to this folder
+    #[arg(long)]
+    write: Option<PathBuf>,
+    /// A tenth of the rounds, to try it out
+    #[arg(long)]
+    quick: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("bench: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The distribution's libbpf, where the compiler looks for libraries.
+fn find_distribution() -> Result<PathBuf, String> {
+    let cc = std::env::var_os("CC").unwrap_or("cc".into());
+    let output = Command::new(cc).arg("-print-file-name=libbpf.so.1").output().map_err(|e| format!("cc: {e}"))?;
+    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    if path.is_absolute() { Ok(path) } else { Err("the distribution's libbpf.so.1 is not installed".into()) }
+}
+
+/// The version that a shared object's file name ends with.
+fn version(so: &Path) -> String {
+    let name = so.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    name.split_once(".so.").map_or(name.clone(), |(_, version)| version.into())
+}
+
+fn run(arguments: &Arguments) -> Result<(), String> {
+    let resolve = |path: &Path| path.canonicalize().map_err(|e| format!("{}: {e}", path.display()));
+    let ours = resolve(&arguments.stage.join("lib/libsysbpf.so.1"))?;
+    let reference = resolve(&arguments.reference)?;
+    let distribution = resolve(&arguments.distribution.clone().map_or_else(find_distribution, Ok)?)?;
+    const LIBBPF_NEEDS: &[&str] = &["-lelf", "-lz"];
+    let libraries = [
+        Installed { name: "sysbpf".into(), archive: Some((arguments.stage.join("lib/libsysbpf.a"), &[])), so: ours },
+        Installed {
+            name: format!("libbpf {}", version(&reference)),
+            archive: Some((reference.with_file_name("libbpf.a"), LIBBPF_NEEDS)),
+            so: reference,
+        },
+        Installed {
+            name: format!("libbpf {} (distribution)", version(&distribution)),
+            archive: None,
+            so: distribution,
+        },
+    ];
+
+    let cpus = cpus();
+    let last = *cpus.last().ok_or("no CPU to run on")?;
+    pin(last)?;
+    let work = tempfile::tempdir().map_err(|e| format!("no folder to work in: {e}"))?;
+    let processes = Processes::build(&libraries, &arguments.stage.join("include/sysbpf"), work.path())?;
+    // Stripped, as installed by a package; the very files that the programs use.
+    let loaded = processes.stripped.iter().map(|so| Library::open(so)).collect::<Result<Vec<_>, _>>()?;
+    let within = Within { libraries: &loaded, cpus: &cpus };
+    let names: Vec<String> = libraries.iter().map(|l| l.name.clone()).collect();
+
+    let measured =
+        report::Measured::take(names, &within, &processes, work.path(), if arguments.quick { 10 } else { 1 })?;
+    let text = measured.markdown()?;
+    print!("{text}");
+    if let Some(folder) = &arguments.write {
+        let file = folder.join("performance.md");
+        std::fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))?;
+        plot::draw(&measured, &folder.join("performance.svg"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! What is measured on whole processes: `calls.c`, built once for each library and once
+//! without any.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use crate::measure::{Rounds, rounds};
+
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/calls.c");
+
+/// A library to be measured, as it lies in the file system.
+pub struct Installed {
+    pub name: String,
+    pub so: PathBuf,
+    /// The static library, and what a static program links besides.
+    pub archive: Option<(PathBuf, &'static [&'static str])>,
+}
+
+/// The programs, in the order of the libraries after the bare one.
+pub struct Processes {
+    pub programs: Vec<PathBuf>,
+    /// Each library, stripped.
+    pub stripped: Vec<PathBuf>,
+    /// Stripped static programs, where there is an archive.
+    pub static_programs: Vec<Option<PathBuf>>,
+}
+
+fn run(command: &mut Command) -> Result<Output, String> {
+    let output = command.output().map_err(|e| format!("{:?}: {e}", command.get_program()))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{command:?}: {}: {}", output.status, said.lines().next_back().unwrap_or("")))
+}
+
+fn text(output: &[u8]) -> String {
+    String::from_utf8_lossy(output).into_owned()
+}
+
+/// The number that follows a label in what a tool prints.
+fn number_after(text: &str, label: &str) -> Result<f64, String> {
+    text.lines()
+        .find_map(|line| line.split_once(label))
+        .and_then(|(_, rest)| rest.split_whitespace().next()?.replace(',', "").parse().ok())
+        .ok_or(format!("no \"{label}\" in what was printed"))
+}
+
+impl Processes {
+    /// Builds them. A program names its library by its path, so that the dynamic loader
+    /// searches for none of them, wherever they lie.
+    pub fn build(libraries: &[Installed], include: &Path, work: &Path) -> Result<Processes, String> {
+        let cc = std::env::var_os("CC").unwrap_or("cc".into());
+        let compile = |out: &Path| {
+            let mut command = Command::new(&cc);
+            command.args(["-O2", "-Wl,-z,now", "-I"]).arg(include).arg("-o").arg(out).arg(SOURCE);
+            command
+        };
+        let bare = work.join("calls-bare");
+        run(compile(&bare).arg("-DBARE"))?;
+        let bare_static = work.join("calls-bare-static");
+        run(compile(&bare_static).args(["-DBARE", "-static", "-s"]))?;
+        let mut built =
+            Processes { programs: vec![bare], stripped: Vec::new(), static_programs: vec![Some(bare_static)] };
+        let functions = [
+            "bpf_map_create",
+            "bpf_prog_load",
+            "bpf_btf_load",
+            "bpf_map_lookup_elem",
+            "bpf_map_update_elem",
+            "bpf_map_delete_elem",
+            "bpf_map_get_next_key",
+            "bpf_map_lookup_batch",
+        ];
+        let stand_in = work.join("stand-in.c");
+        fs::write(&stand_in, functions.map(|f| format!("void {f}(void) {{}}\n")).concat())
+            .map_err(|e| format!("{}: {e}", stand_in.display()))?;
+        for (i, library) in libraries.iter().enumerate() {
+            let stripped = work.join(format!("library-{i}.so"));
+            run(Command::new("strip").arg("-o").arg(&stripped).arg(&library.so))?;
+            // Linked instead of the library, with the library's path for a name.
+            let named = work.join(format!("stand-in-{i}.so"));
+            let soname = format!("-Wl,-soname,{}", stripped.display());
+            run(Command::new(&cc).args(["-shared", "-nostdlib", &soname, "-o"]).arg(&named).arg(&stand_in))?;
+            let program = work.join(format!("calls-{i}"));
+            run(compile(&program).arg(&named))?;
+            built.programs.push(program);
+            built.stripped.push(stripped);
+            built.static_programs.push(match &library.archive {
+                Some((archive, besides)) => {
+                    let program = work.join(format!("calls-{i}-static"));
+                    run(compile(&program).args(["-static", "-s"]).arg(archive).args(*besides))?;
+                    Some(program)
+                }
+                None => None,
+            });
+        }
+        Ok(built)
+    }
+
+    /// Nanoseconds of a call that is the process's first; `warm` if bare calls went before.
+    pub fn first(&self, operation: &str, warm: bool, count: usize) -> Result<Rounds, String> {
+        let mode = if warm { "warm" } else { "first" };
+        rounds(count, &mut self.programs.clone(), |program| {
+            let output = run(Command::new(program).args([mode, operation]))?;
+            text(&output.stdout).trim().parse().map_err(|_| "no time was printed".into())
+        })
+    }
+
+    /// Milliseconds from start to end of a process that does nothing else, by hyperfine, which
+    /// knows how to time that: a little of each program in every round.
+    pub fn start(&self, count: usize, work: &Path) -> Result<Rounds, String> {
+        let json = work.join("hyperfine.json");
+        rounds(count, &mut self.programs.clone(), |program| {
+            run(Command::new("hyperfine")
+                .args(["-N", "--style", "none", "--warmup", "3", "--runs", "40", "--export-json"])
+                .arg(&json)
+                .arg(&*program))?;
+            let results = fs::read(&json).map_err(|e| format!("{}: {e}", json.display()))?;
+            let results: serde_json::Value = serde_json::from_slice(&results).map_err(|e| format!("hyperfine: {e}"))?;
+            let median = results["results"][0]["median"].as_f64().ok_or("hyperfine gives no median")?;
+            Ok(median * 1e3)
+        })
+    }
+
+    /// User-space instructions of one call, the caller's loop included; the same in every run.
+    pub fn instructions(&self, operation: &str, size: u32) -> Result<Vec<f64>, String> {
+        let count = |program: &Path, calls: u32| {
+            let output = run(Command::new("valgrind")
+                .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+                .arg(program)
+                .args(["make", operation, &calls.to_string(), &size.to_string()]))?;
+            number_after(&text(&output.stderr), "Collected : ")
+        };
+        self.programs.iter().map(|program| Ok(count(program, 3)? - count(program, 2)?)).collect()
+    }
+
+    /// What the dynamic loader does before `main`: relocations that it looks a symbol up for, and
+    /// relocations that only add the place where the library lies.
+    pub fn relocations(&self) -> Result<Vec<(f64, f64)>, String> {
+        let count = |program: &PathBuf| {
+            let output = run(Command::new(program).env("LD_DEBUG", "statistics").env("LD_BIND_NOW", "1"))?;
+            let said = text(&output.stderr);
+            let relative = number_after(&said, "number of relative relocations: ")?;
+            Ok((number_after(&said, "number of relocations: ")?, relative))
+        };
+        self.programs.iter().map(count).collect()
+    }
+
+    /// Growth of the heap and of the resident private memory, in bytes, by 1000 maps.
+    pub fn memory(&self) -> Result<Vec<(i64, i64)>, String> {
+        let grown = |program: &PathBuf| {
+            let said = text(&run(Command::new(program).args(["memory", "1000"]))?.stdout);
+            let mut numbers = said.split_whitespace().map_while(|n| n.parse().ok());
+            numbers.next().zip(numbers.next()).ok_or("no numbers were printed".into())
+        };
+        self.programs.iter().map(grown).collect()
+    }
+
+    /// The `bpf` and `uname` calls of a process that creates `maps` maps.
+    pub fn system_calls(&self, maps: u32, work: &Path) -> Result<Vec<(usize, usize)>, String> {
+        let trace = work.join("strace");
+        let count = |program: &PathBuf| {
+            run(Command::new("strace").args(["-f", "-e", "trace=bpf,uname", "-o"]).arg(&trace).arg(program).args([
+                "make",
+                "create",
+                &maps.to_string(),
+                "1",
+            ]))?;
+            let lines = fs::read_to_string(&trace).map_err(|e| format!("{}: {e}", trace.display()))?;
+            let calls = |name: &str| lines.lines().filter(|l| l.contains(name)).count();
+            Ok((calls(" bpf("), calls(" uname(")))
+        };
+        self.programs.iter().map(count).collect()
+    }
+}
+
+pub fn size(file: &Path) -> Result<u64, String> {
+    Ok(fs::metadata(file).map_err(|e| format!("{}: {e}", file.display()))?.len())
+}
