@@ -4,6 +4,39 @@
 /// Name, offset and size on LP64, offset and size on ILP32.
 pub type Row = (&'static str, usize, usize, usize, usize);
 
+/// Each row's name, offset and size on this machine.
+///
+/// Where 32 bits come with an alignment of 8 for 64-bit integers, as on ARM, the offsets are
+/// those of the same members in the same order, laid out anew.
+pub fn places(rows: &[Row]) -> Vec<(&'static str, usize, usize)> {
+    const ALIGN: usize = align_of::<u64>();
+    let member = |row: &Row| row.0.split_once('.').map(|(member, _)| member);
+    let (mut end, mut union) = (0usize, 0usize);
+    let mut places: Vec<(&str, usize, usize)> = Vec::new();
+    for (i, row) in rows.iter().enumerate() {
+        let before = i.checked_sub(1).map(|i| &rows[i]);
+        let (offset, size) = match (size_of::<usize>(), ALIGN) {
+            (8, _) => (row.1, row.2),
+            (_, 4) => (row.3, row.4),
+            _ => {
+                let same_place = before.is_some_and(|before| before.3 == row.3);
+                if member(row).is_some() && before.is_none_or(|before| member(before).is_none()) {
+                    union = end.next_multiple_of(ALIGN);
+                }
+                let start = match before {
+                    Some(before) if member(before) != member(row) => union,
+                    _ if same_place => end - row.4,
+                    _ => end.next_multiple_of(row.4),
+                };
+                (start, row.4)
+            }
+        };
+        end = offset + size;
+        places.push((row.0, offset, size));
+    }
+    places
+}
+
 pub const BPF_LOG_OPTS: &[Row] = &[
     ("sz", 0, 8, 0, 4),
     ("buf", 8, 8, 4, 4),

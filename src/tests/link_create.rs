@@ -65,6 +65,13 @@ attach_types! {
 #[derive(Clone)]
 struct Opts(Vec<u8>);
 
+/// Where a field lies on this machine, and its size.
+fn place(field: &str) -> (usize, usize) {
+    let places = layout::places(layout::BPF_LINK_CREATE_OPTS);
+    let (_, offset, size) = places.into_iter().find(|(name, ..)| *name == field).expect(field);
+    (offset, size)
+}
+
 impl Opts {
     fn new() -> Self {
         let size = size_of::<bpf_link_create_opts>();
@@ -75,8 +82,7 @@ impl Opts {
 
     /// Sets a field to a value that fits it.
     fn with(mut self, field: &str, value: u64) -> Self {
-        let row = layout::BPF_LINK_CREATE_OPTS.iter().find(|row| row.0 == field).expect(field);
-        let (offset, size) = if size_of::<usize>() == 8 { (row.1, row.2) } else { (row.3, row.4) };
+        let (offset, size) = place(field);
         match size {
             4 => self.0[offset..offset + 4].copy_from_slice(&(value as u32).to_ne_bytes()),
             _ => self.0[offset..offset + 8].copy_from_slice(&value.to_ne_bytes()),
@@ -228,8 +234,7 @@ fn a_target_type_is_sent_alone_whatever_the_attach_type() {
 #[test]
 fn a_member_cut_off_in_a_field_does_not_have_that_field() {
     let mut opts = Opts::new().with("tcx.relative_fd", 6).with("tcx.expected_revision", u64::MAX);
-    let union = size_of::<usize>() * 2 + if size_of::<usize>() == 8 { 16 } else { 12 };
-    let sz = union + 12;
+    let sz = place("tcx.expected_revision").0 + 4;
     opts.0.truncate(sz);
     opts.0[..size_of::<usize>()].copy_from_slice(&sz.to_ne_bytes());
     assert_eq!(sent(BPF_TCX_INGRESS, &opts), record(BPF_TCX_INGRESS, 0, &[6], &[4]));

@@ -5,14 +5,6 @@ use crate::api::{attach::*, btf::*, links::*, maps::*, objects::*, programs::*, 
 use crate::opts::{self, Field, InOut, Opts};
 use crate::result::EINVAL;
 
-/// A row's offset and size on this machine.
-fn place(row: &Row) -> (usize, usize) {
-    match size_of::<usize>() {
-        8 => (row.1, row.2),
-        _ => (row.3, row.4),
-    }
-}
-
 /// A caller's struct of `sz` bytes, in memory that holds no more: `sz` first, then `fill`.
 fn callers(sz: usize, fill: u8) -> Vec<u8> {
     let mut bytes = vec![fill; sz.max(size_of::<usize>())];
@@ -29,17 +21,16 @@ fn gives_whole_fields<T: Opts>(rows: &[Row]) {
         let given = unsafe { opts::read(caller.as_ptr().cast::<T>()) }.expect("a valid size");
         // SAFETY: every byte of the copy is initialised: it was zeroed as bytes.
         let given = unsafe { std::slice::from_raw_parts((&raw const given).cast::<u8>(), size_of::<T>()) };
-        for row in rows.iter().skip(1) {
-            let (offset, size) = place(row);
+        for (field, offset, size) in layout::places(rows).into_iter().skip(1) {
             let expected = if offset + size <= sz { 0xa5 } else { 0 };
-            assert!(given[offset..offset + size].iter().all(|&b| b == expected), "{} at sz {sz}", row.0);
+            assert!(given[offset..offset + size].iter().all(|&b| b == expected), "{field} at sz {sz}");
         }
     }
 }
 
 /// What is refused: less than a `size_t`, and a byte after the last field that is not zero.
 fn refuses<T: Opts>(rows: &[Row]) {
-    let known = rows.iter().map(|row| place(row).0 + place(row).1).max().expect("rows");
+    let known = layout::places(rows).iter().map(|(_, offset, size)| offset + size).max().expect("rows");
     assert_eq!(T::KNOWN, known, "{:?}", T::NAME);
     let read = |caller: &[u8]| {
         // SAFETY: the memory is as long as its first word says.
