@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A process whose calls are counted or timed: the benchmark and the checks of costs build it
- * once for each library, and with -DBARE for the system call alone, without any library.
+ * once for each library, and with -DBARE for the system call alone, without any library; with
+ * -DBARE -DASKING a map is made by libc's functions, after the release of the kernel was asked for.
  *
  *   calls                        starts and ends
  *   calls make OPERATION N SIZE  makes N calls; what they need is set up by bare calls
@@ -23,6 +24,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 #include <linux/bpf.h>
@@ -60,9 +62,11 @@ static uint64_t value;
 static uint32_t *keys;
 static uint64_t *values;
 
+struct new_map { uint32_t type, key_size, value_size, max_entries, unused[14]; };
+
 static int bare_create(uint32_t type, uint32_t entries)
 {
-	struct { uint32_t type, key_size, value_size, max_entries, unused[14]; } attr = { type, 4, 8, entries, {} };
+	struct new_map attr = { type, 4, 8, entries, {} };
 
 	return bare(BPF_MAP_CREATE, &attr, sizeof(attr));
 }
@@ -78,7 +82,12 @@ static int bare_element(int cmd, void *of_value)
 
 static int create(void)
 {
-#ifdef BARE
+#if defined(ASKING)
+	struct new_map attr = { BPF_MAP_TYPE_ARRAY, 4, 8, 1, {} };
+	struct utsname release;
+
+	return uname(&release) ? -errno : syscall(__NR_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
+#elif defined(BARE)
 	return bare_create(BPF_MAP_TYPE_ARRAY, 1);
 #else
 	return bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 8, 1, NULL);

@@ -22,6 +22,11 @@ pub struct Installed {
 /// The programs, in the order of the libraries after the bare one.
 pub struct Processes {
     pub programs: Vec<PathBuf>,
+    /// Makes a map by libc's `uname` and `syscall`: what any library does at least that must
+    /// know the kernel.
+    asking: PathBuf,
+    /// Links a shared object in which there is nothing.
+    linking: PathBuf,
     /// Each library, stripped.
     pub stripped: Vec<PathBuf>,
     /// Stripped static programs, where there is an archive.
@@ -63,8 +68,21 @@ impl Processes {
         run(compile(&bare).arg("-DBARE"))?;
         let bare_static = work.join("calls-bare-static");
         run(compile(&bare_static).args(["-DBARE", "-static", "-s"]))?;
-        let mut built =
-            Processes { programs: vec![bare], stripped: Vec::new(), static_programs: vec![Some(bare_static)] };
+        let asking = work.join("calls-asking");
+        run(compile(&asking).args(["-DBARE", "-DASKING"]))?;
+        let (nothing, linking) = (work.join("nothing.so"), work.join("calls-linking"));
+        let soname = format!("-Wl,-soname,{}", nothing.display());
+        run(Command::new(&cc)
+            .args(["-shared", "-nostdlib", "-s", &soname, "-x", "c", "/dev/null", "-o"])
+            .arg(&nothing))?;
+        run(compile(&linking).args(["-DBARE", "-Wl,--no-as-needed"]).arg(&nothing))?;
+        let mut built = Processes {
+            programs: vec![bare],
+            asking,
+            linking,
+            stripped: Vec::new(),
+            static_programs: vec![Some(bare_static)],
+        };
         let functions = [
             "bpf_map_create",
             "bpf_prog_load",
@@ -101,20 +119,25 @@ impl Processes {
         Ok(built)
     }
 
-    /// Nanoseconds of a call that is the process's first; `warm` if bare calls went before.
+    /// Nanoseconds of a call that is the process's first; `warm` if bare calls went before. For a
+    /// map, the last subject is the program that asks for the release.
     pub fn first(&self, operation: &str, warm: bool, count: usize) -> Result<Rounds, String> {
         let mode = if warm { "warm" } else { "first" };
-        rounds(count, &mut self.programs.clone(), |program| {
+        let asking = (operation == "create").then(|| self.asking.clone());
+        let mut programs: Vec<PathBuf> = self.programs.iter().cloned().chain(asking).collect();
+        rounds(count, &mut programs, |program| {
             let output = run(Command::new(program).args([mode, operation]))?;
             text(&output.stdout).trim().parse().map_err(|_| "no time was printed".into())
         })
     }
 
     /// Milliseconds from start to end of a process that does nothing else, by hyperfine, which
-    /// knows how to time that: a little of each program in every round.
+    /// knows how to time that: a little of each program in every round. The last subject is the
+    /// program that links nothing.
     pub fn start(&self, count: usize, work: &Path) -> Result<Rounds, String> {
         let json = work.join("hyperfine.json");
-        rounds(count, &mut self.programs.clone(), |program| {
+        let mut programs: Vec<PathBuf> = self.programs.iter().chain([&self.linking]).cloned().collect();
+        rounds(count, &mut programs, |program| {
             run(Command::new("hyperfine")
                 .args(["-N", "--style", "none", "--warmup", "3", "--runs", "40", "--export-json"])
                 .arg(&json)
