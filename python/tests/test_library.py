@@ -127,6 +127,10 @@ def test_options_take_memory_of_any_kind_and_keep_it() -> None:
     assert opts.ctx_in == ctypes.addressof(context)
     opts.ctx_in = None
     assert opts.ctx_in is None
+    packet = ctypes.create_string_buffer(100)
+    held = sys.getrefcount(packet)
+    opts.data_in = packet
+    assert sys.getrefcount(packet) == held + 1
     log = bpf.bpf_log_opts(buf=ctypes.create_string_buffer(b"log"), size=3)
     assert bpf.bpf_map_create_opts(log_opts=log).log_opts.contents.buf[:3] == b"log"
     with pytest.raises(TypeError):

@@ -315,32 +315,28 @@ class Map(Object, MutableMapping[K, V]):
 
     # ---- All elements ----
 
-    def __iter__(self) -> Iterator[K]:
+    def _elements(self, values: bool = True) -> Iterator[tuple[bytes, bytes]]:
+        """All elements as bytes; without their values where these need a call each."""
         if self.info.type not in NO_BATCH:
             try:
-                for key, _ in self._batches():
-                    yield self._keys.decode(key)
+                yield from self._batches()
                 return
             except _NoBatch:
                 pass
-        for key in self._walk():
-            yield self._keys.decode(key)
-
-    def _pairs(self) -> Iterator[tuple[K, V]]:
-        if self.info.type not in NO_BATCH:
-            try:
-                for key, value in self._batches():
-                    yield self._keys.decode(key), self._values.decode(value)
-                return
-            except _NoBatch:
-                pass
-        value_buffer = create_string_buffer(self._values.size)
+        value = create_string_buffer(self._values.size)
         for key in self._walk():
             try:
-                self._call(bpf.bpf_map_lookup_elem, key, value_buffer)
+                if values:
+                    self._call(bpf.bpf_map_lookup_elem, key, value)
             except FileNotFoundError:
                 continue  # Deleted since.
-            yield self._keys.decode(key), self._values.decode(value_buffer.raw)
+            yield key, value.raw
+
+    def __iter__(self) -> Iterator[K]:
+        return (self._keys.decode(key) for key, _ in self._elements(values=False))
+
+    def _pairs(self) -> Iterator[tuple[K, V]]:
+        return ((self._keys.decode(key), self._values.decode(value)) for key, value in self._elements())
 
     def _batches(self) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values, read many at a time; raises _NoBatch before the first if that cannot be."""
@@ -377,7 +373,7 @@ class Map(Object, MutableMapping[K, V]):
                 )
             if failed == errno.ENOENT:
                 return
-            position = create_string_buffer(following.raw, len(following))
+            position = following
 
     def _walk(self) -> Iterator[bytes]:
         """Keys, one after another. If the last one was deleted, the kernel begins anew: none is given twice."""
@@ -399,8 +395,8 @@ class Map(Object, MutableMapping[K, V]):
         raise OSError(errno.EAGAIN, f"{self} is changed too fast to be read")
 
     def __len__(self) -> int:
-        """How many elements there are; reads the map to count them."""
-        return sum(1 for _ in self)
+        """How many elements there are; reads the map to count them (as list() and sorted() do before they read)."""
+        return sum(1 for _ in self._elements(values=False))
 
     def __bool__(self) -> bool:
         """If there is any element."""
