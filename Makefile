@@ -215,14 +215,14 @@ check: ## every test that this machine can run, counted
 		"Python with ctypes" tests/run-python \
 		"Python package" tests/run-python-package \
 		"sysbpf-run" tests/run-sysbpf-run \
-		"costs that are not time" tests/run-costs \
 		"manual pages" tests/run-manpages \
 		"build systems" tests/run-build-systems \
 		"source archive, Debian packages" tests/run-packages \
 		$(if $(wildcard conformance),$(comparisons))
 
 # Not in the source archive, which leaves the comparison with libbpf out.
-comparisons = "against libbpf 1.7.0, briefly" "$(CONFORMANCE) run --cases 3000" \
+comparisons = "costs that are not time" tests/run-costs \
+	"against libbpf 1.7.0, briefly" "$(CONFORMANCE) run --cases 3000" \
 	"headers against libbpf 1.7.0" "$(CONFORMANCE) headers" \
 	"real programs on both libraries" conformance/programs/run
 
