@@ -20,7 +20,7 @@ const COLOURS: [RGBColor; 5] = [
 ];
 
 pub fn draw(measured: &Measured, file: &Path) -> Result<(), String> {
-    let area = SVGBackend::new(file, (1000, 420)).into_drawing_area();
+    let area = SVGBackend::new(file, (1000, 460)).into_drawing_area();
     let drawn = || -> Result<(), Box<dyn std::error::Error>> {
         area.fill(&WHITE)?;
         let (left, right) = area.split_horizontally(430);
@@ -51,13 +51,13 @@ fn panel(
         .margin(10)
         .x_label_area_size(30)
         .y_label_area_size(45)
-        .build_cartesian_2d(0.0..groups.len() as f64, 0.0..top * 1.3)?;
+        .build_cartesian_2d(0.0..groups.len() as f64, 0.0..top * 1.5)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
         .x_labels(0)
         .y_label_formatter(&|y| format!("{y:.0}"))
-        .light_line_style(WHITE)
+        .max_light_lines(0)
         .draw()?;
     let width = 0.8 / subjects as f64;
     for (s, name) in names.iter().enumerate() {
@@ -81,7 +81,7 @@ fn panel(
             Text::new(
                 format!("{:.digits$}", spread.median * unit),
                 (x, spread.high * unit + top * 0.04),
-                ("sans-serif", 11),
+                ("sans-serif", 10),
             )
         }))?;
     }
