@@ -108,8 +108,10 @@ def test_options_know_their_size_and_their_members() -> None:
     assert opts.sz == ctypes.sizeof(bpf.bpf_map_create_opts)
     assert (opts.map_flags, opts.numa_node, opts.btf_fd) == (1, 3, 0)
     assert not opts.log_opts
-    with pytest.raises(TypeError, match="bpf_map_create_opts has no member 'map_flag'"):
+    with pytest.raises(AttributeError, match="bpf_map_create_opts has no member 'map_flag'"):
         bpf.bpf_map_create_opts(map_flag=1)  # type: ignore[call-arg]
+    with pytest.raises(AttributeError, match="bpf_map_create_opts has no member 'map_flag'"):
+        opts.map_flag = 1
     union = bpf.bpf_link_create_opts(flags=1)
     union.uprobe_multi.path = b"/bin/true"
     union.uprobe_multi.path_fd = 5

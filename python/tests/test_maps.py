@@ -202,6 +202,13 @@ def test_flags_of_an_update(numbers: sysbpf.Map[int, int]) -> None:
     assert dict(numbers) == {1: 1}
 
 
+def test_options_are_used_and_left_as_they_are() -> None:
+    opts = bpf.bpf_map_create_opts(map_flags=bpf.BPF_F_RDONLY_PROG, map_extra=0)
+    with sysbpf.Map.create(bpf.BPF_MAP_TYPE_HASH, 4, 4, 1, flags=bpf.BPF_F_NO_PREALLOC, opts=opts) as both:
+        assert both.info.flags == bpf.BPF_F_RDONLY_PROG | bpf.BPF_F_NO_PREALLOC
+    assert opts.map_flags == bpf.BPF_F_RDONLY_PROG
+
+
 def test_taking_and_clearing(numbers: sysbpf.Map[int, int]) -> None:
     numbers.update({key: key for key in range(100)})
     assert numbers.take(7) == 7

@@ -113,6 +113,17 @@ def test_a_log_on_demand_and_one_that_did_not_fit_at_first() -> None:
         assert long.log.count("r0 += 1") >= 4000
 
 
+def test_options_are_used_and_left_as_they_are() -> None:
+    opts = bpf.bpf_prog_load_opts(expected_attach_type=bpf.BPF_CGROUP_INET6_BIND)
+    bind = instruction(0xB7, imm=1) + EXIT
+    with sysbpf.Program.load(bpf.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, bind, opts=opts, log_level=1) as program:
+        assert program.log
+    assert (opts.log_level, opts.log_size) == (0, 0)
+    with pytest.raises(OSError, match="bpf_prog_load"):
+        # Not without the attach type.
+        sysbpf.Program.load(bpf.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, bind)
+
+
 def test_what_is_no_program() -> None:
     for insns in (b"", b"1234", ANSWER_42[:-1]):
         with pytest.raises(ValueError, match=f"program 'part': {len(insns)} bytes are no whole number of instructions"):

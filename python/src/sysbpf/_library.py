@@ -130,13 +130,12 @@ class Opts(Structure):
 
     def __init__(self, **members: Any) -> None:
         super().__init__(sz=ctypes.sizeof(self))
-        known = {field[0] for field in self._fields_}
         for name, value in members.items():
-            if name not in known and not hasattr(type(self), name):
-                raise TypeError(f"{type(self).__name__} has no member {name!r}")
             setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if not hasattr(type(self), name):
+            raise AttributeError(f"{type(self).__name__} has no member {name!r}")
         kind = next((field[1] for field in self._fields_ if field[0] == name), None)
         target = getattr(kind, "_type_", None)
         if kind is c_void_p and value is not None and not isinstance(value, (int, c_void_p)):

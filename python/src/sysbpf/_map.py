@@ -181,7 +181,7 @@ class Map(Object, MutableMapping[K, V]):
         opts: bpf.bpf_map_create_opts | None = None,
     ) -> Map[bytes, bytes]:
         """Create a map: `BPF_MAP_TYPE_*`, sizes in bytes, `BPF_F_*`; opts for what is rarer."""
-        opts = opts or bpf.bpf_map_create_opts()
+        opts = bpf.bpf_map_create_opts.from_buffer_copy(opts or bpf.bpf_map_create_opts())
         opts.map_flags |= flags
         try:
             fd = bpf.bpf_map_create(map_type, name.encode() or None, key_size, value_size, max_entries, opts)

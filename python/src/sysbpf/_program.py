@@ -111,7 +111,7 @@ class Program(Object):
             raise ValueError(f"program {name!r}: {len(insns)} bytes are no whole number of instructions of 8 bytes")
         count = len(insns) // sizeof(bpf.bpf_insn)
         code = (bpf.bpf_insn * count).from_buffer_copy(insns)
-        opts = opts or bpf.bpf_prog_load_opts()
+        opts = bpf.bpf_prog_load_opts.from_buffer_copy(opts or bpf.bpf_prog_load_opts())
         opts.expected_attach_type = opts.expected_attach_type or expected_attach_type
         opts.prog_flags |= flags
         opts.log_level |= log_level
