@@ -318,7 +318,7 @@ impl Page<'_> {
         roff.control("TH", [name.as_str(), SECTION, DATE, manual.as_str()]);
         // Names as long as these leave ragged lines or wide gaps; the former read better.
         roff.control("ad", ["l"]);
-        roff.control("nh", []);
+        roff.control("nr", ["HY", "0"]);
         roff.control("SH", ["NAME"]);
         roff.text([roman(format!("{name} - {}", lower_first(&doc.summary)))]);
         roff.control("SH", ["LIBRARY"]);
@@ -327,7 +327,7 @@ impl Page<'_> {
 
         roff.control("SH", ["DESCRIPTION"]);
         if doc.body.is_empty() {
-            self.prose(&mut roff, &sentence(&doc.summary));
+            self.prose(&mut roff, &sentence(&doc.summary, &[]));
         }
         for (i, paragraph) in doc.body.iter().enumerate() {
             if i > 0 {
@@ -338,7 +338,7 @@ impl Page<'_> {
         for (param, what) in &doc.params {
             roff.control("TP", []);
             roff.text([italic(param)]);
-            self.prose(&mut roff, &sentence(what));
+            self.prose(&mut roff, &sentence(what, &[]));
         }
         for options in &structs {
             roff.control("SS", [format!("struct {}", options.name).as_str()]);
@@ -346,23 +346,23 @@ impl Page<'_> {
                 if i > 0 {
                     roff.control("PP", []);
                 }
-                self.prose(&mut roff, &sentence(paragraph));
+                self.prose(&mut roff, &sentence(paragraph, &[]));
             }
             self.list_members(&mut roff, &options.members);
         }
 
         roff.control("SH", ["RETURN VALUE"]);
-        self.prose(&mut roff, &sentence(&doc.returns));
+        self.prose(&mut roff, &sentence(&doc.returns, &[]));
         if !doc.errors.is_empty() || !doc.error_list.is_empty() {
             roff.control("SH", ["ERRORS"]);
             if !doc.errors.is_empty() {
                 let also = if doc.error_list.is_empty() { "" } else { ", and:" };
-                self.prose(&mut roff, &sentence(&format!("{}{also}", doc.errors)));
+                self.prose(&mut roff, &sentence(&format!("{}{also}", doc.errors), &doc.params));
             }
             for (code, what) in &doc.error_list {
                 roff.control("TP", []);
                 roff.text([bold(code)]);
-                self.prose(&mut roff, &sentence(what));
+                self.prose(&mut roff, &sentence(what, &doc.params));
             }
         }
         roff.control("SH", ["VERSIONS"]);
@@ -445,7 +445,7 @@ impl Page<'_> {
                 if i > 0 {
                     roff.control("IP", []);
                 }
-                self.prose(roff, &sentence(paragraph));
+                self.prose(roff, &sentence(paragraph, &[]));
             }
             if member.doc.is_empty() {
                 roff.text([roman(anonymous)]);
@@ -546,12 +546,15 @@ impl Page<'_> {
     }
 }
 
-/// With a capital and a full stop, unless it starts with a name or ends like that already.
-fn sentence(text: &str) -> String {
+/// With a capital, unless it starts with one of these names, and with a full stop.
+fn sentence(text: &str, names: &[(String, String)]) -> String {
     let mut chars = text.chars();
     let first_word = text.split([' ', ',', ';', ':']).next().unwrap_or_default();
     let capital = match chars.next() {
-        Some(first) if first_word.chars().all(|c| c.is_ascii_alphabetic() || c == '\'') => {
+        Some(first)
+            if !names.iter().any(|(name, _)| name == first_word)
+                && first_word.chars().all(|c| c.is_ascii_alphabetic() || c == '\'') =>
+        {
             first.to_uppercase().chain(chars).collect()
         }
         _ => text.to_string(),
