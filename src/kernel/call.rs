@@ -37,10 +37,10 @@ fn bpf<A: Attr>(cmd: bpf_cmd, attr: &mut A, common: *mut CommonAttr, common_size
     let attr: *mut A = attr;
     #[cfg(test)]
     let returned = super::scripted::answer(cmd, attr.cast(), size_of::<A>(), common, common_size);
+    #[cfg(not(test))]
     // SAFETY: the kernel reads and writes `size_of::<A>()` bytes at `attr`, all initialised,
     // and the same at `common` if that is not NULL. The addresses within are the C caller's,
     // who answers for them as for those of any system call.
-    #[cfg(not(test))]
     let returned = unsafe { libc::syscall(libc::SYS_bpf, cmd as usize, attr, size_of::<A>(), common, common_size) };
     // What a C `int` holds of it, as libbpf's callers see it.
     let returned = returned as c_int;
