@@ -120,8 +120,6 @@ long syscall(long nr, ...)
 				       call->common_size < sizeof(call->common_attr) ? call->common_size : sizeof(call->common_attr));
 		}
 		ret = answer ? answer(call, number) : constant;
-	} else if (nr == SYS_uname) {
-		ret = uname((struct utsname *)a[0]);
 	} else {
 		ret = raw(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 	}

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 #include <linux/bpf.h>
 #include <bpf/bpf.h>
@@ -68,17 +67,11 @@ long syscall(long nr, ...)
 	int cmd;
 
 	va_start(args, nr);
-	if (nr == SYS_uname) {
-		struct utsname *release = va_arg(args, struct utsname *);
-
-		va_end(args);
-		return uname(release);
-	}
-	if (nr != SYS_bpf)
-		abort();
 	cmd = va_arg(args, int);
 	attr = va_arg(args, union bpf_attr *);
 	va_end(args);
+	if (nr != SYS_bpf)
+		abort();
 	kernel_calls++;
 	errno = refuse ? EPERM : E2BIG;
 	if (refuse)

@@ -260,7 +260,6 @@ extern "C" fn conformance_on_syscall(number: i64, arguments: *const i64) -> i64 
         SYS_BPF => {}
         libc::SYS_fcntl => return conformance_on_fcntl(a[0] as i32, a[1] as i32, a[2]),
         libc::SYS_close => return conformance_on_close(a[0] as i32),
-        libc::SYS_uname => return conformance_on_uname(a[0] as *mut libc::utsname),
         _ => {
             watch.events.push(Event::Other { number });
             // SAFETY: the library's own call, handed on.

@@ -14,6 +14,8 @@ use super::call::{call, call_without_announced_common};
 #[cfg(test)]
 use super::scripted::uname;
 use super::uapi::BPF_PROG_TYPE_SOCKET_FILTER;
+#[cfg(not(test))]
+use libc::uname;
 
 /// Accounts BPF memory to the cgroup, not to `RLIMIT_MEMLOCK`.
 pub fn memcg_accounting() -> bool {
@@ -120,14 +122,6 @@ fn release() -> Release {
 }
 
 type Release = (u16, u16);
-
-/// By libc's `syscall`, which the call that follows needs anyway: libc's `uname` lies where a
-/// process has rarely been before, and to go there takes longer than to ask.
-#[cfg(not(test))]
-unsafe fn uname(uts: *mut libc::utsname) -> core::ffi::c_long {
-    // SAFETY: the kernel fills the struct.
-    unsafe { libc::syscall(libc::SYS_uname, uts) }
-}
 
 fn ask_release() -> Release {
     let mut uts = MaybeUninit::<libc::utsname>::uninit();
