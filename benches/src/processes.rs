@@ -22,8 +22,8 @@ pub struct Installed {
 /// The programs, in the order of the libraries after the bare one.
 pub struct Processes {
     pub programs: Vec<PathBuf>,
-    /// Makes a map by libc's `uname` and `syscall`: what any library does at least that must
-    /// know the kernel.
+    /// Asks for the release and makes a map, by libc's `syscall`: what any library does at least
+    /// that must know the kernel.
     asking: PathBuf,
     /// Links a shared object in which there is nothing.
     linking: PathBuf,

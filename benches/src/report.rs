@@ -152,8 +152,8 @@ impl Measured {
         let microseconds = |rounds: &Rounds, subject: usize| format!("{:.1} us", rounds.spread(subject).median / 1e3);
         let asking = |rounds: &Rounds| {
             format!(
-                "A library must know whether the kernel charges RLIMIT_MEMLOCK before its first map, and `uname` is \
-                 the cheapest way to ask. A program that asks `uname` and then makes the map by libc's `syscall()`, \
+                "A library must know before its first map whether the kernel charges RLIMIT_MEMLOCK, and `uname` is \
+                 the cheapest way to ask. A program that asks and then makes the map, both by libc's `syscall()`, \
                  without any library, takes {} times the bare call's time ({}; bare {}, ours {}). The rest is code \
                  and data that the process touches for the first time.",
                 format_args!("{:.2}", rounds.ratio(ASKING, BARE).median),
@@ -374,7 +374,7 @@ impl Measured {
             out,
             "Microseconds. Warm: the process has made the same call bare 50 times, so that what is left is the library's own first time.\n"
         )?;
-        let asking: Vec<String> = self.processes.iter().cloned().chain(["uname, then bare".into()]).collect();
+        let asking: Vec<String> = self.processes.iter().cloned().chain(["uname and map by syscall()".into()]).collect();
         header(out, &asking)?;
         for (i, (_, function)) in FIRST.iter().enumerate() {
             row(out, &asking, &format!("{function}, cold"), &self.first[i].0, 1e-3, 1)?;
