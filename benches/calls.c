@@ -2,7 +2,7 @@
 /*
  * A process whose calls are counted or timed: the benchmark and the checks of costs build it
  * once for each library, and with -DBARE for the system call alone, without any library; with
- * -DBARE -DASKING a map is made by libc's syscall(), after the release of the kernel was asked for.
+ * -DBARE -DASKING a map is made by libc's syscall(), after libc's uname() was asked for the release.
  *
  *   calls                        starts and ends
  *   calls make OPERATION N SIZE  makes N calls; what they need is set up by bare calls
@@ -86,7 +86,7 @@ static int create(void)
 	struct new_map attr = { BPF_MAP_TYPE_ARRAY, 4, 8, 1, {} };
 	struct utsname release;
 
-	return syscall(__NR_uname, &release) ? -errno : syscall(__NR_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
+	return uname(&release) ? -errno : syscall(__NR_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
 #elif defined(BARE)
 	return bare_create(BPF_MAP_TYPE_ARRAY, 1);
 #else

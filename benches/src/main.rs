@@ -27,7 +27,7 @@ struct Arguments {
     #[arg(long, default_value = "target/stage")]
     stage: PathBuf,
     /// libbpf 1.7.0; libbpf.a lies beside it
-    #[arg(long)]
+    #[arg(long, default_value = "target/reference/root/usr/lib/libbpf.so.1.7.0")]
     reference: PathBuf,
     /// The distribution's libbpf; the one that the compiler finds, where not given
     #[arg(long)]
@@ -38,16 +38,33 @@ struct Arguments {
     /// A tenth of the rounds, to try it out
     #[arg(long)]
     quick: bool,
+    /// Print the samples of one steady operation, of these libraries; what `bench` starts several times
+    #[arg(long, hide = true, num_args = 3.., value_names = ["OPERATION", "ROUNDS", "LIBRARY"])]
+    steady: Vec<String>,
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let done = if arguments.steady.is_empty() { run(&arguments) } else { steady(&arguments.steady) };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("bench: {why}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// One line of samples for each subject.
+fn steady(arguments: &[String]) -> Result<(), String> {
+    let (operation, count, libraries) = (&arguments[0], &arguments[1], &arguments[2..]);
+    let operation = within::STEADY.into_iter().find(|o| o == operation).ok_or("no such operation")?;
+    let count = count.parse().map_err(|e| format!("{count}: {e}"))?;
+    let libraries = libraries.iter().map(|so| Library::open(Path::new(so))).collect::<Result<Vec<_>, _>>()?;
+    for samples in (Within { libraries: &libraries, cpus: &cpus() }).steady(operation, count)?.0 {
+        println!("{}", samples.iter().map(f64::to_string).collect::<Vec<_>>().join(" "));
+    }
+    Ok(())
 }
 
 /// The distribution's libbpf, where the compiler looks for libraries.

@@ -22,8 +22,8 @@ pub struct Installed {
 /// The programs, in the order of the libraries after the bare one.
 pub struct Processes {
     pub programs: Vec<PathBuf>,
-    /// Asks for the release and makes a map, by libc's `syscall`: what any library does at least
-    /// that must know the kernel.
+    /// Asks libc's `uname` for the release and makes a map by libc's `syscall`: what a library does
+    /// at least that must know the kernel.
     asking: PathBuf,
     /// Links a shared object in which there is nothing.
     linking: PathBuf,
@@ -129,6 +129,27 @@ impl Processes {
             let output = run(Command::new(program).args([mode, operation]))?;
             text(&output.stdout).trim().parse().map_err(|_| "no time was printed".into())
         })
+    }
+
+    /// Nanoseconds of a steady call, measured in one process after another: where the libraries
+    /// come to lie in memory differs, and makes some percent of difference.
+    pub fn steady(&self, operation: &str, count: usize) -> Result<Rounds, String> {
+        const PROCESSES: usize = 16;
+        let bench = std::env::current_exe().map_err(|e| format!("the path of this program: {e}"))?;
+        let mut all: Vec<Vec<f64>> = Vec::new();
+        for _ in 0..PROCESSES {
+            let rounds = (count / PROCESSES).to_string();
+            let output = run(Command::new(&bench).args(["--steady", operation, &rounds]).args(&self.stripped))?;
+            for (i, line) in text(&output.stdout).lines().enumerate() {
+                let samples = line.split(' ').map(|n| n.parse().map_err(|e| format!("{n}: {e}")));
+                let samples = samples.collect::<Result<Vec<f64>, String>>()?;
+                match all.get_mut(i) {
+                    Some(subject) => subject.extend(samples),
+                    None => all.push(samples),
+                }
+            }
+        }
+        Ok(Rounds(all))
     }
 
     /// Milliseconds from start to end of a process that does nothing else, by hyperfine, which
