@@ -10,6 +10,7 @@ pub fn generate(package: &Path, out: &Path) -> Result<(), String> {
         .header_contents("uapi.h", "#include <linux/bpf.h>\n")
         .clang_arg(format!("-I{}", include.display()))
         .use_core()
+        .generate_comments(false)
         .layout_tests(false)
         .default_enum_style(bindgen::EnumVariation::Consts)
         .prepend_enum_name(false)
