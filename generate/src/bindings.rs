@@ -29,5 +29,11 @@ pub fn generate(package: &Path, out: &Path) -> Result<(), String> {
         .allowlist_item("BPF_COMMON_ATTRS")
         .generate()
         .map_err(|error| error.to_string())?;
-    bindings.write_to_file(out).map_err(|error| format!("{}: {error}", out.display()))
+    // The only bit-fields are unnamed padding: their bytes will do, without accessors.
+    let text = bindings.to_string();
+    let (Some(unit), Some(rest)) = (text.find("#[repr(C)]"), text.find("pub const BPF_")) else {
+        return Err("the bindings are not as expected".into());
+    };
+    let text = format!("{}pub type __BindgenBitfieldUnit<Bytes> = Bytes;\n{}", &text[..unit], &text[rest..]);
+    std::fs::write(out, text).map_err(|error| format!("{}: {error}", out.display()))
 }
