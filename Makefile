@@ -44,7 +44,7 @@ cargo_build  = $(CARGO) build --release --locked --target-dir $(TARGET) $(addpre
 
 $(OUT)/for-shared.a: $(RUST_SOURCES)
 	@mkdir -p $(OUT)
-	$(cargo_build) --features rtld-next
+	$(cargo_build) --features tell-libbpf
 	cp $(RUST_LIB) $@
 
 # After the other, because cargo puts both in the same place.

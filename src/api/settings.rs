@@ -18,7 +18,7 @@ use crate::types::libbpf_strict_mode;
 ///   - EBUSY: it has been raised already
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn libbpf_set_memlock_rlim(memlock_bytes: usize) -> c_int {
-    to_c(|| memlock::set_limit(memlock_bytes))
+    to_c(|| memlock::set_limit(memlock_bytes, libbpf_set_memlock_rlim))
 }
 
 /// cbindgen:ignore
