@@ -10,26 +10,36 @@ CARGO   ?= cargo
 CC      ?= cc
 AR      ?= ar
 OBJCOPY ?= objcopy
+STRIP   ?= strip
 # What cargo builds for, if not for this machine: a Rust target, and flags such as -Zbuild-std.
 RUST_TARGET ?=
 CARGOFLAGS  ?=
+# Asked for the libbpf that the drop-in directory is put beside; this machine's is not another machine's.
+PKG_CONFIG  ?= $(if $(RUST_TARGET),,pkg-config)
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 SONAME  := libsysbpf.so.1
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
+ifneq ($(words $(TARGET)),1)
+$(error CARGO_TARGET_DIR must not have spaces in it: '$(TARGET)')
+endif
 # What this Makefile builds, and the tree that the tests use as installed.
 OUT     := $(TARGET)/sysbpf$(addprefix -,$(RUST_TARGET))
 STAGE   := $(TARGET)/stage$(addprefix -,$(RUST_TARGET))
 
 SOLIB  := $(OUT)/libsysbpf.so.$(VERSION)
 ALIB   := $(OUT)/libsysbpf.a
-HEADERS := $(addprefix include/bpf/,bpf.h libbpf_common.h libbpf_legacy.h libbpf_version.h)
+STUB   := $(OUT)/libsysbpf-stub.so
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+
+# A text as one word of the shell, and a path from the root (make's own abspath cannot have spaces in it).
+quote    = '$(subst ','\'',$(1))'
+absolute = $(if $(filter /%,$(1)),$(1),$(CURDIR)/$(1))
 
 .DELETE_ON_ERROR:
 
 .PHONY: all
-all: $(SOLIB) $(ALIB) $(OUT)/libbpf-rest.so ## release build: .so, .a (the headers are in include/)
+all: $(SOLIB) $(ALIB) $(STUB) ## release build: .so, .a (the headers are in include/)
 
 .PHONY: help
 help: ## list the targets
@@ -38,17 +48,28 @@ help: ## list the targets
 # ---- Building -------------------------------------------------------------------------------
 # cargo builds static libraries; the linker makes of them what C programs link. There are two:
 # the shared object looks for a real libbpf through the dynamic loader, the archive must not.
+# Both are built with debug information; `make install` strips them unless told STRIP=true.
 
-RUST_LIB    := $(TARGET)/$(addsuffix /,$(RUST_TARGET))release/libsysbpf.a
-cargo_build  = $(CARGO) build --release --locked --target-dir $(TARGET) $(addprefix --target ,$(RUST_TARGET)) $(CARGOFLAGS)
-
-$(OUT)/for-shared.a: $(RUST_SOURCES)
+# Builds with other settings are other builds. What is installed is what was built last, with
+# whatever settings: `make CC=clang && sudo make install` must not build anew.
+SETTINGS := $(foreach name,CARGO CC AR OBJCOPY LDFLAGS RUSTFLAGS CARGO_ENCODED_RUSTFLAGS RUSTC RUST_TARGET CARGOFLAGS,$(name)=$($(name)))
+$(OUT)/settings: $(if $(filter-out install uninstall,$(or $(MAKECMDGOALS),all)),always)
 	@mkdir -p $(OUT)
+	@echo $(call quote,$(SETTINGS)) | cmp -s - $@ || echo $(call quote,$(SETTINGS)) >$@
+.PHONY: always
+always:
+
+CARGO_OUT  := $(OUT)/cargo
+RUST_LIB   := $(CARGO_OUT)/$(addsuffix /,$(RUST_TARGET))release/libsysbpf.a
+cargo_build = SYSBPF_RUSTC_WRAPPER="$$RUSTC_WRAPPER" RUSTC_WRAPPER=$(call quote,$(CURDIR)/scripts/rustc-without-paths) \
+	$(CARGO) build --release --locked --target-dir $(CARGO_OUT) $(addprefix --target ,$(RUST_TARGET)) $(CARGOFLAGS)
+
+$(OUT)/for-shared.a: $(RUST_SOURCES) $(OUT)/settings
 	$(cargo_build) --features tell-libbpf
 	cp $(RUST_LIB) $@
 
 # After the other, because cargo puts both in the same place.
-$(OUT)/for-static.a: $(RUST_SOURCES) | $(OUT)/for-shared.a
+$(OUT)/for-static.a: $(RUST_SOURCES) $(OUT)/settings | $(OUT)/for-shared.a
 	$(cargo_build)
 	cp $(RUST_LIB) $@
 
@@ -58,12 +79,13 @@ $(OUT)/api: libsysbpf.symbols
 	sed 's/@@.*//' $< >$@
 ask_for_api = $$(sed 's/^/-Wl,-u,/' $(OUT)/api)
 
-# Nothing but libc: no start files (there is nothing to start), no libgcc.
+# Nothing but libc: no start files (there is nothing to start), no libgcc. Before glibc 2.34
+# dlopen() and dlsym() are in a library of their own.
 $(SOLIB): $(OUT)/for-shared.a libsysbpf.map $(OUT)/api
-	$(CC) -shared -nostdlib -o $@ $(ask_for_api) $< -lc \
+	$(CC) -shared -nostdlib -o $@ $(ask_for_api) $< -Wl,--as-needed -lc -ldl \
 		-Wl,-soname,$(SONAME) -Wl,--version-script=libsysbpf.map -Wl,--gc-sections -Wl,-O1 \
-		-Wl,-Bsymbolic -Wl,--hash-style=gnu -Wl,-z,noseparate-code -Wl,-z,defs -Wl,-z,text -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
-		-Wl,--as-needed -Wl,-S $(LDFLAGS)
+		-Wl,-Bsymbolic -Wl,--hash-style=gnu -Wl,-z,defs -Wl,-z,text -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
+		$(LDFLAGS)
 
 # A member for each function, as in libc's own archive: a static program grows by what it calls.
 # Functions that remember something of the process together are one member. In each member the
@@ -76,23 +98,17 @@ $(ALIB): $(OUT)/for-static.a $(OUT)/api
 	set -e; for functions in "$(TOGETHER)" $(filter-out $(TOGETHER),$(shell sed 's/@@.*//' libsysbpf.symbols)); do \
 		member=$(OUT)/members/$${functions%% *}.o; \
 		$(CC) -r -nostdlib -o $$member -Wl,--gc-sections $$(printf -- ' -Wl,-u,%s' $$functions) $<; \
-		$(OBJCOPY) $$(printf -- ' --keep-global-symbol=%s' $$functions) --remove-section='.debug*' \
-			--remove-section='.rela.debug*' --remove-section=.llvmbc --remove-section=.llvmcmd \
+		$(OBJCOPY) $$(printf -- ' --keep-global-symbol=%s' $$functions) --remove-section=.llvmbc --remove-section=.llvmcmd \
 			--remove-section=.comment $$member; \
 	done
 	$(AR) rcsD $@ $(OUT)/members/*.o
 
-# What -lbpf finds beside us in the drop-in folder: a library without code that has the real
-# one's name and the symbols that are not ours. A program that uses one of them comes to need
-# libbpf.so.1, and gets the real one when it runs; any linker can do that.
-$(OUT)/libbpf-rest.so: libbpf-rest.symbols libsysbpf.map
-	@mkdir -p $(OUT)
-	awk -F @@ '{ print ".globl " $$1 "\n.type " $$1 ", %function\n" $$1 ":" } END { print ".section .note.GNU-stack,\"\",%progbits" }' \
-		libbpf-rest.symbols >$(OUT)/libbpf-rest.s
-	awk -F @@ '{ names[$$2] = names[$$2] $$1 ";" } \
-		END { for (n = split(nodes, node, " "); i < n; ) { i++; print node[i] " { " (names[node[i]] ? "global: " names[node[i]] : "") " }" (i > 1 ? node[i - 1] : "") ";" } }' \
-		nodes="$$(awk '$$1 ~ /^LIBBPF_/ { print $$1 }' libsysbpf.map | tr '\n' ' ')" libbpf-rest.symbols >$(OUT)/libbpf-rest.map
-	$(CC) -shared -nostdlib -o $@ -Wl,-soname,libbpf.so.1 -Wl,--version-script=$(OUT)/libbpf-rest.map $(OUT)/libbpf-rest.s $(LDFLAGS)
+# For linking in the drop-in directory: the names of bpf.h and the name of the library that has
+# them when a program runs, but nothing that libbpf could be expected to have instead.
+$(STUB): libsysbpf.map $(OUT)/api $(OUT)/settings
+	awk '{ print ".globl " $$1 "\n.type " $$1 ", %function\n" $$1 ":" } END { print ".section .note.GNU-stack,\"\",%progbits" }' \
+		$(OUT)/api >$(OUT)/stub.s
+	$(CC) -shared -nostdlib -o $@ -Wl,-soname,$(SONAME) -Wl,--version-script=libsysbpf.map $(OUT)/stub.s $(LDFLAGS)
 
 .PHONY: clean
 clean: ## remove what was built
@@ -100,47 +116,19 @@ clean: ## remove what was built
 
 # ---- Installing -----------------------------------------------------------------------------
 
-DROPIN     := $(LIBDIR)/sysbpf
-MANPAGES   := $(wildcard docs/man/man3/*.3sysbpf)
-substitute  = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' \
-	-e 's|@VERSION@|$(VERSION)|g'
-
-.PHONY: install
-install: all ## install (honours DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, MANDIR)
-	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/sysbpf/bpf $(DESTDIR)$(BINDIR) \
-		$(DESTDIR)$(DROPIN)/pkgconfig
-	install -m 755 $(SOLIB) $(DESTDIR)$(LIBDIR)/
-	ln -sf libsysbpf.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
-	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsysbpf.so
-	install -m 644 $(ALIB) $(DESTDIR)$(LIBDIR)/
-	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/sysbpf/bpf/
-	$(substitute) pkgconfig/sysbpf.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/sysbpf.pc
-	$(substitute) pkgconfig/libbpf.pc.in >$(DESTDIR)$(DROPIN)/pkgconfig/libbpf.pc
-	$(substitute) pkgconfig/libbpf.so.in >$(DESTDIR)$(DROPIN)/libbpf.so
-	ln -sf ../libsysbpf.a $(DESTDIR)$(DROPIN)/libbpf.a
-	install -m 644 $(OUT)/libbpf-rest.so $(DESTDIR)$(DROPIN)/
-	$(substitute) scripts/sysbpf-run.in >$(DESTDIR)$(BINDIR)/sysbpf-run
-	chmod 755 $(DESTDIR)$(BINDIR)/sysbpf-run
-	install -d $(addprefix $(DESTDIR)$(MANDIR)/man,1 3 7)
-	install -m 644 $(MANPAGES) $(DESTDIR)$(MANDIR)/man3/
-	$(substitute) docs/man/sysbpf-run.1.in >$(DESTDIR)$(MANDIR)/man1/sysbpf-run.1
-	$(substitute) docs/man/sysbpf.7.in >$(DESTDIR)$(MANDIR)/man7/sysbpf.7
-
-.PHONY: uninstall
+.PHONY: install uninstall
+install: all ## install (honours DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR, MANDIR, STRIP)
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(LIBDIR)/libsysbpf.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME) \
-		$(DESTDIR)$(LIBDIR)/libsysbpf.so $(DESTDIR)$(LIBDIR)/libsysbpf.a \
-		$(DESTDIR)$(LIBDIR)/pkgconfig/sysbpf.pc $(DESTDIR)$(BINDIR)/sysbpf-run \
-		$(addprefix $(DESTDIR)$(MANDIR)/man3/,$(notdir $(MANPAGES))) \
-		$(DESTDIR)$(MANDIR)/man1/sysbpf-run.1 $(DESTDIR)$(MANDIR)/man7/sysbpf.7
-	rm -rf $(DESTDIR)$(INCLUDEDIR)/sysbpf $(DESTDIR)$(DROPIN)
+install uninstall:
+	@$(foreach name,DESTDIR PREFIX LIBDIR INCLUDEDIR BINDIR MANDIR OUT VERSION SONAME STRIP PKG_CONFIG LIBBPF LIBBPF_VERSION,$(name)=$(call quote,$($(name)))) \
+		scripts/install $@
 
-# The tests and the demo use the library as installed here.
+# The tests and the demo use the library as installed here, with its debug information.
 .PHONY: stage
-stage: ## install into the build folder, for tests and demo
-	@$(MAKE) --no-print-directory -s install DESTDIR= PREFIX=$(abspath $(STAGE)) \
-		LIBDIR=$(abspath $(STAGE))/lib INCLUDEDIR=$(abspath $(STAGE))/include BINDIR=$(abspath $(STAGE))/bin \
-		MANDIR=$(abspath $(STAGE))/share/man
+stage: all ## install into the build folder, for tests and demo
+	@$(MAKE) --no-print-directory -s install DESTDIR= STRIP=true PREFIX=$(call quote,$(call absolute,$(STAGE))) \
+		LIBDIR=$(call quote,$(call absolute,$(STAGE))/lib) INCLUDEDIR=$(call quote,$(call absolute,$(STAGE))/include) \
+		BINDIR=$(call quote,$(call absolute,$(STAGE))/bin) MANDIR=$(call quote,$(call absolute,$(STAGE))/share/man)
 
 # ---- Generated files ------------------------------------------------------------------------
 
