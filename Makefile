@@ -195,6 +195,7 @@ check: ## every test that this machine can run, counted
 		"Rust: lints, unit tests" tests/run-rust \
 		"symbols of the libraries" tests/run-symbols \
 		"headers" tests/run-headers \
+		"builds of the library" tests/run-builds \
 		"install, pkg-config, drop-in" tests/run-install \
 		"generated files" tests/run-generated \
 		"C tests, shared library" "$(MAKE) -s -C tests-c check STAGE=$(abspath $(STAGE))" \
