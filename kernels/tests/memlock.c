@@ -7,6 +7,7 @@
  */
 #include "support.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -51,6 +52,16 @@ static void set_soft_limit(rlim_t soft)
 	must(getrlimit(RLIMIT_MEMLOCK, &limit) == 0);
 	limit.rlim_cur = soft;
 	must(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
+}
+
+/* The library's setrlimit() comes here, and takes its time if a test wants threads to meet in it. */
+static bool slow;
+int slow_setrlimit(int resource, const struct rlimit *limit) __asm__("setrlimit");
+int slow_setrlimit(int resource, const struct rlimit *limit)
+{
+	if (slow)
+		usleep(50000);
+	return prlimit(0, resource, limit, NULL);
 }
 
 static struct rlimit current_limit(void)
@@ -104,6 +115,38 @@ static void raised_for_a_map_and_never_again(void)
 	must(charged_map() == -EPERM && errno == EPERM);
 	must(load_program() == -EPERM && errno == EPERM);
 	must(current_limit().rlim_cur == TINY);
+}
+
+/* Enough for a few maps of charged_map(), but not for all threads' maps. */
+#define FOR_A_FEW (64UL << 10)
+enum { THREADS = 64 };
+
+static pthread_barrier_t start;
+
+static void *first_map(void *result)
+{
+	pthread_barrier_wait(&start);
+	*(int *)result = charged_map();
+	return NULL;
+}
+
+static void simultaneous_first_maps(void)
+{
+	pthread_t threads[THREADS];
+	int results[THREADS];
+
+	set_soft_limit(FOR_A_FEW);
+	slow = true;
+	must(pthread_barrier_init(&start, NULL, THREADS) == 0);
+	for (int i = 0; i < THREADS; i++)
+		must(pthread_create(&threads[i], NULL, first_map, &results[i]) == 0);
+	for (int i = 0; i < THREADS; i++) {
+		must(pthread_join(threads[i], NULL) == 0);
+		must(results[i] >= 3);
+	}
+	must(current_limit().rlim_cur == RLIM_INFINITY);
+	/* It is done, so nothing raises it again. */
+	must(libbpf_set_memlock_rlim(AMPLE) == -EBUSY);
 }
 
 static void raised_for_a_program(void)
@@ -171,6 +214,12 @@ TEST(the_limit_is_raised_for_the_first_map_and_never_again)
 	in_child(raised_for_a_map_and_never_again);
 }
 
+TEST(no_thread_makes_its_first_map_before_the_limit_is_raised)
+{
+	NEEDS_CHARGING();
+	in_child(simultaneous_first_maps);
+}
+
 TEST(the_limit_is_raised_for_a_first_program)
 {
 	NEEDS_CHARGING();
@@ -206,6 +255,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(the_limit_is_raised_for_the_first_map_and_never_again),
+		T(no_thread_makes_its_first_map_before_the_limit_is_raised),
 		T(the_limit_is_raised_for_a_first_program),
 		T(the_limit_is_raised_for_a_first_btf),
 		T(the_limit_is_raised_to_what_was_asked_and_then_fixed),
