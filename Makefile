@@ -108,7 +108,7 @@ $(ALIB): $(OUT)/for-static.a $(OUT)/api
 $(STUB): libsysbpf.map $(OUT)/api $(OUT)/settings
 	awk '{ print ".globl " $$1 "\n.type " $$1 ", %function\n" $$1 ":" } END { print ".section .note.GNU-stack,\"\",%progbits" }' \
 		$(OUT)/api >$(OUT)/stub.s
-	$(CC) -shared -nostdlib -o $@ -Wl,-soname,$(SONAME) -Wl,--version-script=libsysbpf.map $(OUT)/stub.s $(LDFLAGS)
+	$(CC) -shared -nostdlib -o $@ -Wl,-soname,$(SONAME) -Wl,--version-script=libsysbpf.map $(OUT)/stub.s -Wl,-s $(LDFLAGS)
 
 .PHONY: clean
 clean: ## remove what was built
