@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * A small job done in this kernel through <bpf/bpf.h>, step by step, saying at each
- * step what the kernel answered: a map, a program that counts packets in it, a test
+ * step what the kernel returned: a map, a program that counts packets in it, a test
  * run over three packets, the counts read back, both pinned and reopened, and the
- * verifier's own words about a program that it refuses.
+ * verifier log of a program that it rejects.
  *
- * An ordinary program: nothing in it knows which library answers. Build it with
+ * An ordinary program: nothing in it depends on which library provides bpf.h. Build it with
  *
  *     cc demo.c -o demo $(pkg-config --cflags --libs libbpf)
  *
@@ -87,7 +87,7 @@ static int explain_missing_privileges(void)
 		const char *value = first_line("/proc/sys/kernel/unprivileged_bpf_disabled");
 
 		printf("    sysctl kernel.unprivileged_bpf_disabled is %s: without CAP_BPF %s\n", value,
-		       strcmp(value, "0") ? "every bpf call is refused"
+		       strcmp(value, "0") ? "every bpf call is rejected"
 					  : "only a few map and program types are allowed");
 	}
 	if (sscanf(first_line("/proc/self/uid_map"), "%llu %llu %llu", &inside, &outside, &length) == 3 &&
@@ -98,15 +98,15 @@ static int explain_missing_privileges(void)
 	return reasons;
 }
 
-/* Report a step. What the kernel must not refuse ends the program when it does. */
+/* Report a step. A step that must not fail ends the program when it does. */
 static int step(const char *what, int answer)
 {
 	if (answer >= 0)
-		return printf("%-46s ok, answered %d\n", what, answer), answer;
+		return printf("%-46s ok, returned %d\n", what, answer), answer;
 
 	int err = errno;
 
-	printf("%-46s refused: %s (%d)\n", what, strerror(err), answer);
+	printf("%-46s failed: %s (%d)\n", what, strerror(err), answer);
 	exit(err == EPERM && explain_missing_privileges() ? NOT_ALLOWED : 1);
 }
 
@@ -120,24 +120,24 @@ static void expect(const char *what, unsigned long long got, unsigned long long 
 }
 
 /* Everything is pinned in a bpf file system of our own, which only this process sees. */
-static char folder[] = "/tmp/bpf-demo-XXXXXX";
+static char directory[] = "/tmp/bpf-demo-XXXXXX";
 
-static void remove_folder(void)
+static void remove_directory(void)
 {
-	umount2(folder, MNT_DETACH);
-	rmdir(folder);
+	umount2(directory, MNT_DETACH);
+	rmdir(directory);
 }
 
 static void mount_bpffs(void)
 {
-	if (!mkdtemp(folder)) {
-		perror(folder);
+	if (!mkdtemp(directory)) {
+		perror(directory);
 		exit(1);
 	}
-	atexit(remove_folder);
+	atexit(remove_directory);
 	step("private mount namespace", unshare(CLONE_NEWNS));
-	step("nothing mounted here leaves it", mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	step("bpf file system mounted", mount("bpf", folder, "bpf", 0, NULL));
+	step("mounts kept inside that namespace", mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	step("bpf file system mounted", mount("bpf", directory, "bpf", 0, NULL));
 }
 
 static int load_counter(int map)
@@ -202,7 +202,7 @@ static void read_counters(int map)
 	expect("bytes", values[BYTES], REPEAT * PACKET_SIZE);
 }
 
-static void refuse_bad_program(void)
+static void reject_bad_program(void)
 {
 	/* Returns what it never set: r0. */
 	const struct bpf_insn program[] = { { .code = BPF_JMP | BPF_EXIT } };
@@ -214,7 +214,7 @@ static void refuse_bad_program(void)
 		printf("the bad program was accepted: WRONG\n");
 		exit(1);
 	}
-	printf("%-46s refused, as it must be: %s (%d)\n", "bad program loaded", strerror(errno), fd);
+	printf("%-46s rejected, as expected: %s (%d)\n", "bad program loaded", strerror(errno), fd);
 	if (!log[0]) {
 		printf("    WRONG, the verifier said nothing\n");
 		exit(1);
@@ -252,9 +252,9 @@ int main(void)
 
 	mount_bpffs();
 
-	char path[sizeof(folder) + 16];
+	char path[sizeof(directory) + 16];
 
-	snprintf(path, sizeof(path), "%s/counters", folder);
+	snprintf(path, sizeof(path), "%s/counters", directory);
 	step("map pinned", bpf_obj_pin(map, path));
 	close(map);
 	LIBBPF_OPTS(bpf_obj_get_opts, read_only, .file_flags = BPF_F_RDONLY);
@@ -264,15 +264,15 @@ int main(void)
 		printf("writing through it was allowed: WRONG\n");
 		exit(1);
 	}
-	printf("%-46s refused, as it must be: %s (%d)\n", "counter written through it", strerror(errno), -errno);
+	printf("%-46s rejected, as expected: %s (%d)\n", "counter written through it", strerror(errno), -errno);
 	step("pin removed", unlink(path));
 	if (bpf_obj_get(path) != -ENOENT) {
 		printf("the pin is still there: WRONG\n");
 		exit(1);
 	}
-	printf("%-46s refused, as it must be: %s (%d)\n", "pin opened once more", strerror(errno), -errno);
+	printf("%-46s rejected, as expected: %s (%d)\n", "pin opened once more", strerror(errno), -errno);
 
-	refuse_bad_program();
+	reject_bad_program();
 	close(map);
 	close(prog);
 	printf("every step went as expected\n");

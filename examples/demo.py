@@ -143,7 +143,7 @@ def missing_privileges():
     missing = [f"missing: {name}, {what_for}" for bit, name, what_for in NEEDED if not has_capability(bit)]
     if not has_capability(NEEDED[0][0]):
         value = first_line("/proc/sys/kernel/unprivileged_bpf_disabled")
-        meaning = "only a few map and program types are allowed" if value == "0" else "every bpf call is refused"
+        meaning = "only a few map and program types are allowed" if value == "0" else "every bpf call is rejected"
         missing.append(f"sysctl kernel.unprivileged_bpf_disabled is {value}: without CAP_BPF {meaning}")
     if first_line("/proc/self/uid_map").split() != ["0", "0", "4294967295"]:
         missing.append("missing: the initial user namespace; capabilities of another one do not count for bpf")
@@ -153,12 +153,12 @@ def missing_privileges():
 
 
 def step(what, answer):
-    """Report a step. What the kernel must not refuse ends the program when it does."""
+    """Report a step. A step that must not fail ends the program when it does."""
     if answer >= 0:
-        print(f"{what:<46} ok, answered {answer}")
+        print(f"{what:<46} ok, returned {answer}")
         return answer
     err = ctypes.get_errno()
-    print(f"{what:<46} refused: {os.strerror(err)} ({answer})")
+    print(f"{what:<46} failed: {os.strerror(err)} ({answer})")
     missing = missing_privileges() if err == errno.EPERM else []
     for line in missing:
         print(f"    {line}")
@@ -176,36 +176,36 @@ def expect(what, got, want):
         wrong(f"    expected {want}")
 
 
-def refused(what, answer, err):
-    """A step that the kernel must refuse with that error, returned and in errno."""
+def rejected(what, answer, err):
+    """A step that the kernel must reject with that error, returned and in errno."""
     if answer != -err or ctypes.get_errno() != err:
-        wrong(f"{what}: answered {answer}, errno {ctypes.get_errno()}, expected {-err}")
-    print(f"{what:<46} refused, as it must be: {os.strerror(err)} ({answer})")
+        wrong(f"{what}: returned {answer}, errno {ctypes.get_errno()}, expected {-err}")
+    print(f"{what:<46} rejected, as expected: {os.strerror(err)} ({answer})")
 
 
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 0x40000, 2
 
 
-def remove_folder(folder):
-    libc.umount2(os.fsencode(folder), MNT_DETACH)
-    os.rmdir(folder)
+def remove_directory(directory):
+    libc.umount2(os.fsencode(directory), MNT_DETACH)
+    os.rmdir(directory)
 
 
 def mount_bpffs():
     """Everything is pinned in a bpf file system of our own, which only this process sees."""
-    folder = tempfile.mkdtemp(prefix="bpf-demo-", dir="/tmp")
-    atexit.register(remove_folder, folder)
+    directory = tempfile.mkdtemp(prefix="bpf-demo-", dir="/tmp")
+    atexit.register(remove_directory, directory)
     mount = libc.mount
     mount.argtypes = [c_char_p, c_char_p, c_char_p, ctypes.c_ulong, c_void_p]
     step("private mount namespace", libc.unshare(CLONE_NEWNS))
-    step("nothing mounted here leaves it", mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
-    step("bpf file system mounted", mount(b"bpf", os.fsencode(folder), b"bpf", 0, None))
-    return folder
+    step("mounts kept inside that namespace", mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
+    step("bpf file system mounted", mount(b"bpf", os.fsencode(directory), b"bpf", 0, None))
+    return directory
 
 
 def load(name, program):
-    """Load it; the kernel's log of a refused program comes back as text."""
+    """Load it; the verifier log of a rejected program comes back as text."""
     log = ctypes.create_string_buffer(4096)
     opts = ProgLoadOpts(log_buf=ctypes.addressof(log), log_size=len(log))
     insns = (Insn * len(program))(*program)
@@ -254,11 +254,11 @@ def read_counters(counters):
     expect("bytes", values[BYTES], REPEAT * PACKET_SIZE)
 
 
-def refuse_bad_program():
+def reject_bad_program():
     fd, log = load(b"demo_bad", [insn(EXIT)])  # returns what it never set: r0
     if fd >= 0:
         wrong("the bad program was accepted")
-    refused("bad program loaded", fd, errno.EACCES)
+    rejected("bad program loaded", fd, errno.EACCES)
     if not log:
         wrong("    the verifier said nothing")
     for line in log.splitlines():
@@ -292,12 +292,12 @@ def main():
     counters = step("map reopened from its pin, read-only", bpf.bpf_obj_get_opts(path, byref(read_only)))
     read_counters(counters)
     answer = bpf.bpf_map_update_elem(counters, byref(key), byref(value), BPF_ANY)
-    refused("counter written through it", answer, errno.EPERM)
+    rejected("counter written through it", answer, errno.EPERM)
     os.unlink(path)
     step("pin removed", 0)
-    refused("pin opened once more", bpf.bpf_obj_get(path), errno.ENOENT)
+    rejected("pin opened once more", bpf.bpf_obj_get(path), errno.ENOENT)
 
-    refuse_bad_program()
+    reject_bad_program()
     os.close(counters)
     os.close(prog)
     print("every step went as expected")

@@ -100,7 +100,7 @@ TEST(a_place_among_the_others_is_named_by_descriptor_or_id)
 	if (ret) {
 		assert_true(ret == -EINVAL && errno == EINVAL);
 		tear_down();
-		skip_test("this kernel takes no place among a cgroup's programs (EINVAL, as it should)");
+		skip_test("this kernel cannot order the programs of a cgroup (EINVAL, as expected)");
 	}
 	assert_ok(bpf_prog_query(cgroup, HOOK, 0, NULL, ids, &count));
 	assert_int_equal(count, 2);

@@ -219,14 +219,14 @@ TEST(a_perf_event_link_takes_a_cookie)
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .perf_event.bpf_cookie = 0x1234);
 
 	if (event < 0)
-		skip_test("this kernel gives no perf event: %s", strerror(errno));
+		skip_test("this kernel cannot open a perf event: %s", strerror(errno));
 	int prog = load_return(BPF_PROG_TYPE_PERF_EVENT, 0, 0);
 
 	if (!kernel_knows("BPF_LINK_TYPE_PERF_EVENT")) {
 		assert_fails(EINVAL, bpf_link_create(prog, event, BPF_PERF_EVENT, &opts));
 		close(prog);
 		close(event);
-		skip_test("this kernel has no BPF_LINK_TYPE_PERF_EVENT (EINVAL, as it should)");
+		skip_test("this kernel has no BPF_LINK_TYPE_PERF_EVENT (EINVAL, as expected)");
 	}
 	struct bpf_link_info info = {};
 	__u32 len = sizeof(info);

@@ -179,7 +179,7 @@ TEST(a_refused_map_is_explained_where_the_kernel_can)
 		log_opts.true_size = 77;
 		close(assert_fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 4, 1, &opts)));
 		assert_int_equal(log_opts.true_size, 0);
-		skip_test("this kernel takes no log for a map (the map is made without, true_size is 0, as it should)");
+		skip_test("this kernel accepts no log for a map (the map is created without one, true_size is 0, as expected)");
 	}
 	assert_true(strlen(log) > 0);
 	assert_int_equal(log_opts.true_size, strlen(log) + 1);

@@ -95,7 +95,7 @@ TEST(a_path_is_taken_relative_to_a_folder)
 		close(folder);
 		close(map);
 		unmount_own(dir);
-		skip_test("this kernel has no BPF_F_PATH_FD (EINVAL, as it should)");
+		skip_test("this kernel has no BPF_F_PATH_FD (EINVAL, as expected)");
 	}
 	assert_ok(bpf_obj_pin_opts(map, "map", &pin));
 	close(map);

@@ -89,7 +89,7 @@ TEST(a_log_too_small_is_enospc_and_its_true_size_is_told)
 	/* Kernels before 6.4 want at least 128 bytes. */
 	if (!kernel_knows("log_true_size")) {
 		assert_fails(EINVAL, LOAD_GOOD(&opts));
-		skip_test("this kernel has no log_true_size (a log below 128 bytes answers EINVAL, as it should)");
+		skip_test("this kernel has no log_true_size (a log below 128 bytes fails with EINVAL, as expected)");
 	}
 	assert_fails(ENOSPC, LOAD_GOOD(&opts));
 	assert_true(opts.log_true_size > 8);
@@ -190,7 +190,7 @@ TEST(maps_are_found_through_the_array_of_descriptors)
 	if (!kernel_knows("BPF_PROG_TYPE_SYSCALL")) {
 		assert_fails(E2BIG, bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, NULL, "GPL", insns, ARRAY_SIZE(insns), &opts));
 		close(map);
-		skip_test("this kernel has no fd_array (E2BIG, as it should)");
+		skip_test("this kernel has no fd_array (E2BIG, as expected)");
 	}
 	int fd = assert_fd(bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, NULL, "GPL", insns, ARRAY_SIZE(insns), &opts));
 	struct bpf_prog_info info = {};
@@ -212,7 +212,7 @@ TEST(maps_of_a_counted_array_are_bound_unasked)
 	if (!kernel_knows("fd_array_cnt")) {
 		assert_fails_either(EINVAL, E2BIG, LOAD_GOOD(&opts));
 		close(map);
-		skip_test("this kernel has no fd_array_cnt (the option is refused, as it should)");
+		skip_test("this kernel has no fd_array_cnt (the option is rejected, as expected)");
 	}
 	int fd = assert_fd(LOAD_GOOD(&opts));
 	struct bpf_prog_info info = {};

@@ -12,7 +12,7 @@ TEST(an_empty_stream_reads_as_nothing)
 	if (!kernel_knows("BPF_PROG_STREAM_READ_BY_FD")) {
 		assert_fails(EINVAL, bpf_prog_stream_read(prog, BPF_STREAM_STDOUT, text, sizeof(text), &opts));
 		close(prog);
-		skip_test("this kernel has no BPF_PROG_STREAM_READ_BY_FD (EINVAL, as it should)");
+		skip_test("this kernel has no BPF_PROG_STREAM_READ_BY_FD (EINVAL, as expected)");
 	}
 	assert_ok(bpf_prog_stream_read(prog, BPF_STREAM_STDOUT, text, sizeof(text), &opts));
 	assert_ok(bpf_prog_stream_read(prog, BPF_STREAM_STDERR, text, sizeof(text), NULL));
@@ -32,7 +32,7 @@ TEST(what_a_program_printed_is_read)
 		printk = kernel_btf_id("bpf_stream_vprintk_impl", BTF_KIND_FUNC);
 	if (!printk || !kernel_knows("BPF_PROG_STREAM_READ_BY_FD")) {
 		assert_fails_either(EINVAL, EBADF, bpf_prog_stream_read(-1, BPF_STREAM_STDOUT, NULL, 0, NULL));
-		skip_test("this kernel has no stream to print to");
+		skip_test("this kernel has no program streams");
 	}
 	/* The text is in a frozen read-only map; the program prints it to its stdout. */
 	static const char format[8] = "hello\n";
@@ -68,7 +68,7 @@ TEST(what_a_program_printed_is_read)
 		assert_ok(bpf_prog_stream_read(prog, BPF_STREAM_STDOUT, text, sizeof(text), NULL));
 		close(prog);
 		close(map);
-		skip_test("this kernel has no memory for what a program prints (the print answers ENOMEM)");
+		skip_test("this kernel has no memory for the output of a program (printing fails with ENOMEM)");
 	}
 	assert_int_equal(run.retval, 0);
 	memset(text, 'c', sizeof(text));
@@ -122,7 +122,7 @@ TEST(a_program_is_associated_with_a_struct_ops_map)
 	if (!kernel_knows("BPF_PROG_ASSOC_STRUCT_OPS")) {
 		assert_fails(EINVAL, bpf_prog_assoc_struct_ops(prog, -1, NULL));
 		close(prog);
-		skip_test("this kernel has no BPF_PROG_ASSOC_STRUCT_OPS (EINVAL, as it should)");
+		skip_test("this kernel has no BPF_PROG_ASSOC_STRUCT_OPS (EINVAL, as expected)");
 	}
 	/* A map that could hold congestion control operations; it need hold none. */
 	__u32 ops = kernel_btf_id("bpf_struct_ops_tcp_congestion_ops", BTF_KIND_STRUCT);

@@ -508,7 +508,7 @@ void own_mounts(void)
 	if (done)
 		return;
 	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		skip_test("no mount namespace of our own: %s", strerror(errno));
+		skip_test("cannot create a mount namespace: %s", strerror(errno));
 	done = true;
 }
 
@@ -521,7 +521,7 @@ void own_netns(void)
 	if (done)
 		return;
 	if (unshare(CLONE_NEWNET))
-		skip_test("no network namespace of our own: %s", strerror(errno));
+		skip_test("cannot create a network namespace: %s", strerror(errno));
 	sock = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
 	if (ioctl(sock, SIOCSIFFLAGS, &lo))
 		fail_msg("set-up: cannot bring lo up: %s", strerror(errno));
@@ -574,7 +574,7 @@ int make_cgroup(void)
 		int err = errno;
 
 		unmount_own(cgroup_root);
-		skip_test("cannot make a cgroup: %s", strerror(err));
+		skip_test("cannot create a cgroup: %s", strerror(err));
 	}
 	return must(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open cgroup");
 }

@@ -127,7 +127,7 @@ __u32 kernel_btf_size(__u32 id);
 #define need_kernel(name, err, call) do { \
 	if (!kernel_knows(name)) { \
 		assert_fails(err, call); \
-		skip_test("this kernel has no %s (%s, as it should)", name, strerrorname(err)); \
+		skip_test("this kernel has no %s (%s, as expected)", name, strerrorname(err)); \
 	} \
 } while (0)
 const char *strerrorname(int err);

@@ -17,7 +17,7 @@ static void set_up(void)
 		assert_fails(EINVAL, bpf_link_create(first, lo, BPF_TCX_INGRESS, NULL));
 		close(second);
 		close(first);
-		skip_test("this kernel has no BPF_TCX_INGRESS (EINVAL, as it should)");
+		skip_test("this kernel has no BPF_TCX_INGRESS (EINVAL, as expected)");
 	}
 }
 

@@ -125,7 +125,7 @@ TEST(a_token_lends_an_unprivileged_process_what_was_delegated)
 
 	if (!kernel_knows("BPF_TOKEN_CREATE")) {
 		no_such_command(-1);
-		skip_test("this kernel has no BPF_TOKEN_CREATE (EINVAL, as it should)");
+		skip_test("this kernel has no BPF_TOKEN_CREATE (EINVAL, as expected)");
 	}
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	fflush(stdout);
@@ -156,7 +156,7 @@ TEST(a_token_lends_an_unprivileged_process_what_was_delegated)
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
 	if (WEXITSTATUS(status) == STEP_NAMESPACE)
-		skip_test("no user namespace of our own");
+		skip_test("cannot create a user namespace");
 	assert_int_equal(WEXITSTATUS(status), STEP_OK);
 }
 

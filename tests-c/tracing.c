@@ -78,7 +78,7 @@ TEST(a_raw_tracepoint_takes_a_cookie)
 		assert_fails_either(EINVAL, E2BIG, bpf_raw_tracepoint_open_opts(prog, &opts));
 		close(prog);
 		close(map);
-		skip_test("this kernel has no cookies for raw tracepoints (the option is refused, as it should)");
+		skip_test("this kernel has no cookies for raw tracepoints (the option is rejected, as expected)");
 	}
 	fd = assert_fd(bpf_raw_tracepoint_open_opts(reader, &opts));
 	(void)getppid();
@@ -95,7 +95,7 @@ TEST(typed_programs_are_attached_by_links)
 	int prog = load_tracing(BPF_TRACE_FENTRY, "bpf_fentry_test1", 0);
 
 	if (prog < 0)
-		skip_test("this kernel traces no function entries: %s", strerror(-prog));
+		skip_test("this kernel cannot trace function entries: %s", strerror(-prog));
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .tracing.cookie = 0x77);
 	struct bpf_link_info info = {};
 	__u32 len = sizeof(info);
@@ -103,7 +103,7 @@ TEST(typed_programs_are_attached_by_links)
 
 	if (link < 0 && (link == -ENOTSUP || link == -524)) {
 		close(prog);
-		skip_test("this architecture attaches nothing to function entries (%s)", strerrorname(-link));
+		skip_test("this architecture cannot attach to function entries (%s)", strerrorname(-link));
 	}
 	if (link < 0) {
 		/* Cookies came in 5.19; the fall-back to a raw tracepoint cannot carry one. */
@@ -111,7 +111,7 @@ TEST(typed_programs_are_attached_by_links)
 		assert_false(kernel_knows("BPF_LINK_TYPE_KPROBE_MULTI"));
 		close(assert_fd_at_last(bpf_link_create(prog, 0, BPF_TRACE_FENTRY, NULL)));
 		close(prog);
-		skip_test("this kernel takes no cookie for a traced function (EINVAL, as it should)");
+		skip_test("this kernel accepts no cookie for a traced function (EINVAL, as expected)");
 	}
 	assert_ok(bpf_link_get_info_by_fd(link, &info, &len));
 	assert_int_equal(info.type, BPF_LINK_TYPE_TRACING);

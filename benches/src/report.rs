@@ -154,8 +154,8 @@ impl Measured {
             format!(
                 "A library must know before its first map whether the kernel charges RLIMIT_MEMLOCK. A program that asks \
                  libc's `uname` and then makes the map by libc's `syscall()`, without any library, takes {} times the \
-                 bare call's time ({}; bare {}, ours {}). The rest is code and data that the process touches for \
-                 the first time. To ask by `syscall()` would save half a microsecond, and nothing could stand in for `uname` any more.",
+                 bare call's time ({}; bare {}, sysbpf {}). The rest is spent on code and data that the process touches for \
+                 the first time. Calling `uname` through `syscall()` would save half a microsecond, but then `uname` could no longer be interposed.",
                 format_args!("{:.2}", rounds.ratio(ASKING, BARE).median),
                 microseconds(rounds, ASKING),
                 microseconds(rounds, BARE),
@@ -186,7 +186,7 @@ impl Measured {
             )
         };
         goals.push(Goal {
-            what: "first map in a process: libbpf's time over ours",
+            what: "first map in a process: libbpf's time divided by sysbpf's",
             goal: "at least 20",
             found: format!("{:.1}", faster(first_map)),
             met: faster(first_map) >= 20.0,
@@ -214,10 +214,10 @@ impl Measured {
             found: show(&over_bare),
             met: over_bare.iter().all(|&r| r <= 1.05),
             why: format!(
-                "No library can: the bare call in a function of its own, which does nothing but make it and \
-                 return, takes {}. What it pays for is the first return instruction after a system call, which \
-                 this processor with this kernel predicts wrongly (with an indirect jump in its place the cost is gone); only \
-                 a call that is inlined has none. What the library adds is the next row.",
+                "No library can reach it: the bare call in a function of its own, which only makes the call and \
+                 returns, takes {}. The cost is the first return instruction after a system call, which \
+                 this processor with this kernel mispredicts (with an indirect jump instead, the cost is gone); only \
+                 an inlined call avoids it. The next row shows what the library adds.",
                 show(&function_over_bare)
             ),
         });
@@ -258,7 +258,7 @@ impl Measured {
         };
         let share = constant(4..7);
         goals.push(Goal {
-            what: "batch of 1, 100, 10,000: our share",
+            what: "batch of 1, 100, 10,000: sysbpf's share",
             goal: "constant",
             found: instructions(&share),
             met: same(&share),
@@ -266,7 +266,7 @@ impl Measured {
         });
         let share = constant(7..10);
         goals.push(Goal {
-            what: "bpf_prog_load of 2, 4,096, 1,000,000 instructions: our share",
+            what: "bpf_prog_load of 2, 4,096, 1,000,000 instructions: sysbpf's share",
             goal: "constant",
             found: instructions(&share),
             met: same(&share),
@@ -274,12 +274,12 @@ impl Measured {
         });
         let start = self.start.ratio(OURS, BARE);
         goals.push(Goal {
-            what: "start of a process that links us, over one that does not",
+            what: "start of a process linked with sysbpf, compared with one that is not",
             goal: "at most 1.03",
             found: format!("{} (libbpf {:.2})", ratio(start), self.start.ratio(REFERENCE, BARE).median),
             met: start.median <= 1.03,
             why: format!(
-                "A process that links a shared object without any code or data in it takes {}: to open and map it \
+                "A process that links a shared object without any code or data in it takes {}: opening and mapping it \
                  is most of the cost.",
                 ratio(self.start.ratio(LINKING, BARE))
             ),
@@ -294,7 +294,7 @@ impl Measured {
         let grown = |i: usize| self.static_programs[i].zip(self.static_programs[BARE]).map(|(a, b)| a - b);
         if let (Some(ours), Some(theirs)) = (grown(OURS), grown(REFERENCE)) {
             goals.push(Goal {
-                what: "what a static program grows by",
+                what: "growth of a static program",
                 goal: "under 16 KiB",
                 found: format!("{} (libbpf {})", kib(ours), kib(theirs)),
                 met: ours < 16 << 10,
@@ -346,12 +346,12 @@ impl Measured {
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "# What a call costs\n")?;
-        writeln!(out, "Measured, printed and written by `make bench`, the plot too.\n")?;
+        writeln!(out, "All figures, and the plot, are produced by `make bench`.\n")?;
         writeln!(out, "{}\n", machine(self.cpus))?;
         writeln!(
             out,
-            "Compared: the bare `bpf(2)` call (inline, without any library); {}. Times are medians, in brackets the \
-             quarters around them. All subjects take turns within each round, pinned to one CPU, and ratios are taken \
+            "Compared: the bare `bpf(2)` call (inline, without any library); {}. Times are medians, with the \
+             quartiles in brackets. All subjects take turns within each round, pinned to one CPU, and ratios are taken \
              within rounds.\n",
             self.within[1..].join("; ")
         )?;
@@ -362,7 +362,7 @@ impl Measured {
             writeln!(out, "| {} | {} | {} | {verdict} |", goal.what, goal.goal, goal.found)?;
         }
         if goals.iter().any(|g| !g.met) {
-            writeln!(out, "\nWhat is missed, and why:\n")?;
+            writeln!(out, "\nGoals that are missed, and why:\n")?;
             for goal in goals.iter().filter(|g| !g.met) {
                 writeln!(out, "- *{}* ({}; measured {}): {}", goal.what, goal.goal, goal.found, goal.why)?;
             }
@@ -372,7 +372,7 @@ impl Measured {
         writeln!(out, "## The first call of a process\n")?;
         writeln!(
             out,
-            "Microseconds. Warm: the process has made the same call bare 50 times, so that what is left is the library's own first time.\n"
+            "Microseconds. Warm: the process has made the same call bare 50 times, so that only the library's own first-call cost is left.\n"
         )?;
         let asking: Vec<String> = self.processes.iter().cloned().chain(["uname(), map by syscall()".into()]).collect();
         header(out, &asking)?;
@@ -462,27 +462,27 @@ fn row(out: &mut String, names: &[String], what: &str, rounds: &Rounds, unit: f6
     writeln!(out, "| {what} | {} |", cells.join(" | "))
 }
 
-const WHY_FUNCTION: &str = "The calls' own time varies more than that here.";
+const WHY_FUNCTION: &str = "The time of the call itself varies by more than that here.";
 const WHY_STEADY_LIBBPF: &str =
     "They differ by less than the spread, one way in one run and the other in the next; the instructions do not vary.";
-const WHY_THREADS: &str = "The library writes nothing that threads share (`tests/run-costs` has what it remembers read-only); with all \
+const WHY_THREADS: &str = "The library writes nothing that threads share (`tests/run-costs` makes what it remembers read-only); with all \
     processors busy the rounds vary more than that.";
 
 const HOW: &str = "\
 ## How it is measured
 
 - *Steady calls, batches, loads, threads*: within a process that has loaded the stripped libraries side by side \
-(for the steady calls sixteen such processes, one after another, since it matters where a library comes to lie in memory); \
+(for the steady calls sixteen such processes, one after another, since the address at which a library is loaded matters); \
 each is called through a function pointer, the bare call is inlined into the loop. A round takes one sample of each subject, in turn, \
-another one first each time, and a ratio is taken of samples of one round, so that what disturbs the \
-machine for longer than a round disturbs all alike. (That is why criterion does not suit: it is done with one subject before it begins the next.)
+a different one first each time, and ratios are taken between samples of the same round, so that a disturbance \
+longer than a round affects all subjects equally. (This is why criterion is not used: it finishes one subject before it begins the next.)
 - *First calls, memory, system calls, instructions*: `benches/calls.c`, built for each library and without one, \
 bound at start (`-z now`); a new process for each sample, the subjects in turn.
 - *Start*: the same programs without arguments under hyperfine, 40 runs of each in every round; libraries are named by \
 their path, so that none is searched for.
 - *Instructions* by callgrind, *system calls* by strace, *symbols and relocations* by the dynamic loader's own statistics.
 
-`tests/run-costs`, part of `make check`, holds what does not depend on time: instructions, system calls, \
+`tests/run-costs`, part of `make check`, checks what does not depend on time: instructions, system calls, \
 allocations, writes to shared memory, sizes, relocations.";
 
 fn short(function: &str) -> &str {

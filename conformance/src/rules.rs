@@ -26,8 +26,8 @@ pub static RULES: [Rule; 7] = [
     Rule {
         name: "newer-map-log",
         functions: "`bpf_map_create`",
-        reference: "1.7.0 does not know `log_opts` and refuses a struct in which it is set",
-        ours: "takes `log_opts` as later releases do: a common attribute where the kernel has it, `true_size` 0 elsewhere",
+        reference: "1.7.0 does not know `log_opts` and rejects a struct in which it is set",
+        ours: "supports `log_opts` as later releases do: a common attribute where the kernel has it, `true_size` 0 elsewhere",
         reason: "newer than 1.7.0; a caller that does not set it sees no difference",
         take_out: newer_map_log,
     },
@@ -42,9 +42,9 @@ pub static RULES: [Rule; 7] = [
     Rule {
         name: "no-probes",
         functions: "`bpf_map_create`, `bpf_prog_load`, `bpf_btf_load`",
-        reference: "loads throw-away programs before the first map, program or BTF of a process, to learn whether the \
-                    kernel charges RLIMIT_MEMLOCK and whether it knows names; a failed one leaves its errno behind",
-        ours: "asks `uname`; only a release before 5.11 is probed",
+        reference: "loads throw-away programs before the first map, program or BTF of a process, to find out whether the \
+                    kernel charges RLIMIT_MEMLOCK and whether it supports names; a failed probe leaves its errno behind",
+        ours: "calls `uname`; only a release before 5.11 is probed",
         reason: "two program loads cost fifty times the map they precede, and need permissions that the caller may lack",
         take_out: no_probes,
     },
@@ -53,7 +53,7 @@ pub static RULES: [Rule; 7] = [
         functions: "`bpf_map_create`, `bpf_prog_load`, `bpf_btf_load`, `libbpf_set_memlock_rlim`",
         reference: "where the process may not load programs, the probes fail: object names are dropped, and \
                     RLIMIT_MEMLOCK is raised on kernels that do not charge it",
-        ours: "keeps the name and leaves the limit alone on 5.11 and later",
+        ours: "keeps the name and leaves the limit unchanged on 5.11 and later",
         reason: "what the kernel can do does not depend on what this process may do (a token may grant it)",
         take_out: no_permission_needed,
     },
@@ -71,7 +71,7 @@ pub static RULES: [Rule; 7] = [
         functions: "`bpf_prog_load`",
         reference: "where the kernel knows only shorter func_info or line_info records than the caller's, copies them from \
                     the caller's pointer even if that is NULL, and crashes",
-        ours: "`-E2BIG`, as the kernel answered",
+        ours: "`-E2BIG`, as returned by the kernel",
         reason: "an error can be handled, a crash cannot",
         take_out: null_records,
     },

@@ -18,17 +18,17 @@ const PREAMBLE: &str = r#"/* SPDX-License-Identifier: MIT OR Apache-2.0 */
  * documentation in src/api; do not edit.
  *
  * Every function returns a negative error code on failure, and sets errno to the same code,
- * positive. Success leaves errno alone, unless it came at a second try (bpf_prog_load(),
- * bpf_btf_load(), bpf_link_create() say when there is one). A descriptor that is returned is
- * 3 or higher and closed on exec.
+ * positive. On success errno is unchanged, unless the call succeeded only on a retry
+ * (bpf_prog_load(), bpf_btf_load() and bpf_link_create() document their retries). A returned
+ * descriptor is 3 or higher and closed on exec.
  *
  * Every struct *_opts starts with its size, sz; declare them with LIBBPF_OPTS(), which sets it
- * and zeroes what is not given. A program that was built with an older header gives less of
- * the struct, and what it does not give is 0; a newer one may give more, as long as that is 0.
- * A NULL opts stands for all defaults.
+ * and zeroes all members that are not given. A program built with an older header passes a
+ * shorter struct, and the missing members are taken as 0; one built with a newer header may pass
+ * a longer struct, as long as the additional members are 0. A NULL opts means all defaults.
  *
- * EFAULT (a pointer to unreadable memory) and ENOMEM (no memory in the kernel) may come from any
- * function and are not listed with each.
+ * EFAULT (a pointer to inaccessible memory) and ENOMEM (not enough memory in the kernel) may be
+ * returned by any function and are not listed for each.
  */
 #ifndef __LIBBPF_BPF_H
 #define __LIBBPF_BPF_H
@@ -45,20 +45,20 @@ const PREAMBLE: &str = r#"/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 extern "C" {
 #endif
 
-/* Kernel headers that are older than these types declare none of them. */
+/* Kernel headers older than these types do not declare them. */
 struct bpf_prog_info;
 struct bpf_map_info;
 struct bpf_btf_info;
 struct bpf_link_info;
 union bpf_iter_link_info;
 
-/* A size for verifier logs that every kernel takes. */
+/* A size for verifier logs that every kernel accepts. */
 #define BPF_LOG_BUF_SIZE (UINT32_MAX >> 8)
 
-/* For programs that chose, before libbpf 1.0, to have unknown map attributes tolerated. */
+/* For programs written before libbpf 1.0 that asked for unknown map attributes to be tolerated. */
 #define MAPS_RELAX_COMPAT 0x01
 
-/* Options of a function that is gone; programs from before libbpf 1.0 still name the type. */
+/* Options of a removed function; programs written before libbpf 1.0 still use the type. */
 struct bpf_prog_test_run_attr {
 	int prog_fd;
 	int repeat;
@@ -152,7 +152,8 @@ fn fold(header: &str) -> Result<String, String> {
     while let Some((start, kind, name, end)) = find_definition(&header, |name| name.contains("__")) {
         let definition = header[start..end].to_string();
         let body = &definition[definition.find('{').expect("a body")..definition.rfind('}').expect("a body") + 1];
-        let without = format!("{}{}", header[..doc_start(&header, start)].trim_end(), &header[end..]);
+        let before = header[..doc_start(&header, start)].trim_end();
+        let without = format!("{before}{}{}", if before.is_empty() { "" } else { "\n" }, &header[end..]);
         let used = format!("{kind} {name} ");
         let mut lines = Vec::new();
         let mut uses = 0;

@@ -13,7 +13,7 @@ use roff::{Inline, Roff, bold, italic, roman};
 /// Of the pages: the section, and what the file name ends with.
 const SECTION: &str = "3sysbpf";
 /// When the pages were last reworded. A page does not change by being generated.
-const DATE: &str = "2026-11-22";
+const DATE: &str = "2026-11-24";
 /// Of the page's source, and of a prototype on the screen.
 const LONGEST_LINE: usize = 76;
 

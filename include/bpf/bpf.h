@@ -4,17 +4,17 @@
  * documentation in src/api; do not edit.
  *
  * Every function returns a negative error code on failure, and sets errno to the same code,
- * positive. Success leaves errno alone, unless it came at a second try (bpf_prog_load(),
- * bpf_btf_load(), bpf_link_create() say when there is one). A descriptor that is returned is
- * 3 or higher and closed on exec.
+ * positive. On success errno is unchanged, unless the call succeeded only on a retry
+ * (bpf_prog_load(), bpf_btf_load() and bpf_link_create() document their retries). A returned
+ * descriptor is 3 or higher and closed on exec.
  *
  * Every struct *_opts starts with its size, sz; declare them with LIBBPF_OPTS(), which sets it
- * and zeroes what is not given. A program that was built with an older header gives less of
- * the struct, and what it does not give is 0; a newer one may give more, as long as that is 0.
- * A NULL opts stands for all defaults.
+ * and zeroes all members that are not given. A program built with an older header passes a
+ * shorter struct, and the missing members are taken as 0; one built with a newer header may pass
+ * a longer struct, as long as the additional members are 0. A NULL opts means all defaults.
  *
- * EFAULT (a pointer to unreadable memory) and ENOMEM (no memory in the kernel) may come from any
- * function and are not listed with each.
+ * EFAULT (a pointer to inaccessible memory) and ENOMEM (not enough memory in the kernel) may be
+ * returned by any function and are not listed for each.
  */
 #ifndef __LIBBPF_BPF_H
 #define __LIBBPF_BPF_H
@@ -31,20 +31,20 @@
 extern "C" {
 #endif
 
-/* Kernel headers that are older than these types declare none of them. */
+/* Kernel headers older than these types do not declare them. */
 struct bpf_prog_info;
 struct bpf_map_info;
 struct bpf_btf_info;
 struct bpf_link_info;
 union bpf_iter_link_info;
 
-/* A size for verifier logs that every kernel takes. */
+/* A size for verifier logs that every kernel accepts. */
 #define BPF_LOG_BUF_SIZE (UINT32_MAX >> 8)
 
-/* For programs that chose, before libbpf 1.0, to have unknown map attributes tolerated. */
+/* For programs written before libbpf 1.0 that asked for unknown map attributes to be tolerated. */
 #define MAPS_RELAX_COMPAT 0x01
 
-/* Options of a function that is gone; programs from before libbpf 1.0 still name the type. */
+/* Options of a removed function; programs written before libbpf 1.0 still use the type. */
 struct bpf_prog_test_run_attr {
 	int prog_fd;
 	int repeat;
@@ -63,14 +63,15 @@ struct bpf_prog_test_run_attr {
 /* ---- Maps: creating them, their elements one by one and in batches. ---- */
 
 /**
- * Where the kernel may explain a refusal: a log for commands that have none of their own.
+ * A log for commands that have no log fields of their own: the kernel may write there why it
+ * rejected the call.
  *
  * Kernels without common attributes write nothing.
  */
 struct bpf_log_opts {
 	/** Size of this struct, for forward and backward compatibility. */
 	size_t sz;
-	/** Takes the log; may be NULL. */
+	/** Buffer for the log; may be NULL. */
 	char *buf;
 	/** Size of `buf`, in bytes. */
 	__u32 size;
@@ -94,7 +95,7 @@ struct bpf_map_create_opts {
 	__u32 btf_value_type_id;
 	/** For struct_ops maps: type in the kernel's own BTF (Linux 5.6). */
 	__u32 btf_vmlinux_value_type_id;
-	/** For maps of maps: a map that shows what the inner maps are like (Linux 4.12). */
+	/** For maps of maps: a map that serves as the template for the inner maps (Linux 4.12). */
 	__u32 inner_map_fd;
 	/** `BPF_F_*` flags of the map (Linux 4.6). */
 	__u32 map_flags;
@@ -112,7 +113,7 @@ struct bpf_map_create_opts {
 	const void *excl_prog_hash;
 	/** Size of the hash, in bytes. */
 	__u32 excl_prog_hash_size;
-	/** In and out: takes the kernel's message about a refused map; may be NULL. */
+	/** In and out: receives the kernel's message about a rejected map; may be NULL. */
 	struct bpf_log_opts *log_opts;
 	size_t :0;
 };
@@ -122,7 +123,7 @@ struct bpf_map_create_opts {
 struct bpf_map_batch_opts {
 	/** Size of this struct, for forward and backward compatibility. */
 	size_t sz;
-	/** Flags for each element, as the function for one element takes them. */
+	/** Flags for each element, as for the function that handles one element. */
 	__u64 elem_flags;
 	/** Flags for the batch; none so far. */
 	__u64 flags;
@@ -140,13 +141,13 @@ struct bpf_map_batch_opts {
  * @param map_name     name, cut at 15 bytes; NULL for none; left out on kernels before 4.15
  * @param key_size     size of a key, in bytes
  * @param value_size   size of a value, in bytes
- * @param max_entries  most elements that the map can hold
+ * @param max_entries  maximum number of elements
  * @param opts         options, or NULL
  * @return descriptor of the map, to be closed by the caller, or a negative error code (also in errno):
- *   - EINVAL: the type, the sizes or the flags do not go together; bad opts
+ *   - EINVAL: invalid combination of type, sizes and flags; bad opts
  *   - EPERM: needs CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
  *   - E2BIG: the sizes are too large for this type
- *   - ENOMEM: the kernel has no memory for it
+ *   - ENOMEM: the kernel has not enough memory
  *
  * Since Linux 3.18. See bpf(2), BPF_MAP_CREATE.
  */
@@ -166,12 +167,12 @@ int bpf_map_create(enum bpf_map_type map_type,
  * @param value  value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
  * @param flags  BPF_ANY (0), BPF_NOEXIST (only add), BPF_EXIST (only replace), BPF_F_LOCK (Linux 5.1)
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is no map
- *   - EEXIST: BPF_NOEXIST, and the key is there
- *   - ENOENT: BPF_EXIST, and the key is not there
- *   - E2BIG: the map is full, or the index too high
+ *   - EBADF: fd is not a map
+ *   - EEXIST: BPF_NOEXIST, and the key exists
+ *   - ENOENT: BPF_EXIST, and the key does not exist
+ *   - E2BIG: the map is full, or the index is too large
  *   - EINVAL: unknown flags
- *   - EPERM: the map is frozen, or the descriptor not for writing
+ *   - EPERM: the map is frozen, or the descriptor is not open for writing
  *
  * Since Linux 3.18. See bpf(2), BPF_MAP_UPDATE_ELEM.
  */
@@ -188,9 +189,9 @@ int bpf_map_update_elem(int fd,
  * @param key    key, of the map's key size
  * @param value  out: its value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is no map
- *   - ENOENT: the key is not there
- *   - EPERM: the descriptor is not for reading
+ *   - EBADF: fd is not a map
+ *   - ENOENT: the key does not exist
+ *   - EPERM: the descriptor is not open for reading
  *
  * Since Linux 3.18. See bpf(2), BPF_MAP_LOOKUP_ELEM.
  */
@@ -216,15 +217,15 @@ LIBBPF_API int bpf_map_lookup_elem_flags(int fd, const void *key, void *value, _
 /**
  * Look up an element and delete it, in one step.
  *
- * For queues and stacks the key is NULL, and the element is the next one.
+ * For queues and stacks the key must be NULL; the next element is returned.
  *
  * @param fd     the map
  * @param key    key, of the map's key size
  * @param value  out: its value, as for bpf_map_lookup_elem()
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is no map
- *   - ENOENT: the key is not there, or the queue is empty
- *   - ENOTSUPP (524) or EINVAL: not for this type of map
+ *   - EBADF: fd is not a map
+ *   - ENOENT: the key does not exist, or the queue is empty
+ *   - ENOTSUPP (524) or EINVAL: not supported by this type of map
  *
  * Since Linux 4.20 for queues and stacks, 5.14 for hashes. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_ELEM.
  */
@@ -257,8 +258,8 @@ int bpf_map_lookup_and_delete_elem_flags(int fd,
  * @param fd   the map
  * @param key  key, of the map's key size
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is no map
- *   - ENOENT: the key is not there
+ *   - EBADF: fd is not a map
+ *   - ENOENT: the key does not exist
  *   - EINVAL: elements of this type of map cannot be deleted
  *
  * Since Linux 3.18. See bpf(2), BPF_MAP_DELETE_ELEM.
@@ -270,7 +271,7 @@ LIBBPF_API int bpf_map_delete_elem(int fd, const void *key);
  *
  * @param fd     the map
  * @param key    key, of the map's key size
- * @param flags  no kernel up to 7.2 takes any
+ * @param flags  no kernel up to 7.2 accepts any
  * @return 0, or a negative error code (also in errno): as bpf_map_delete_elem(), and
  *   - EINVAL: unknown flags
  *
@@ -279,27 +280,27 @@ LIBBPF_API int bpf_map_delete_elem(int fd, const void *key);
 LIBBPF_API int bpf_map_delete_elem_flags(int fd, const void *key, __u64 flags);
 
 /**
- * Find the key that follows another, to walk through a map.
+ * Find the key that follows another one, to iterate over a map.
  *
  * @param fd        the map
- * @param key       key, of the map's key size; NULL, or one that is not there, for the first
+ * @param key       key, of the map's key size; NULL, or a key that does not exist, for the first
  * @param next_key  out: the key that follows, of the map's key size
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is no map
- *   - ENOENT: key was the last
+ *   - EBADF: fd is not a map
+ *   - ENOENT: key is the last one
  *
  * Since Linux 3.18. See bpf(2), BPF_MAP_GET_NEXT_KEY.
  */
 LIBBPF_API int bpf_map_get_next_key(int fd, const void *key, void *next_key);
 
 /**
- * Freeze a map: from now on no program outside the kernel can change it.
+ * Freeze a map: from now on it cannot be changed from user space.
  *
  * @param fd  the map
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is no map
- *   - EBUSY: it is frozen already, or mapped for writing
- *   - EPERM: the descriptor is not for writing
+ *   - EBADF: fd is not a map
+ *   - EBUSY: the map is frozen already, or mapped for writing
+ *   - EPERM: the descriptor is not open for writing
  *
  * Since Linux 5.2. See bpf(2), BPF_MAP_FREEZE.
  */
@@ -313,11 +314,11 @@ LIBBPF_API int bpf_map_freeze(int fd);
  * @param count  in: how many; out, also on failure: how many were deleted
  * @param opts   options, or NULL
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is no map
- *   - EFAULT: a pointer is bad; count then says nothing
+ *   - EBADF: fd is not a map
+ *   - EFAULT: a pointer is invalid; count is then meaningless
  *   - EINVAL: bad opts, or count is NULL
- *   - ENOENT: a key is not there
- *   - ENOTSUPP (524): not for this type of map
+ *   - ENOENT: a key does not exist
+ *   - ENOTSUPP (524): not supported by this type of map
  *
  * Since Linux 5.6. See bpf(2), BPF_MAP_DELETE_BATCH.
  */
@@ -332,22 +333,22 @@ int bpf_map_delete_batch(int fd,
  *
  * The batches of a map are read one after another: the position that one call writes to
  * out_batch is the next call's in_batch. The end is reached when a call returns -ENOENT;
- * the count elements of that last call are good.
+ * the count elements of that last call are valid.
  *
  * @param fd         the map
  * @param in_batch   position, of the map's key size (at least 4 bytes); NULL to begin
  * @param out_batch  out: position of the next batch, of the same size
  * @param keys       out: room for count keys
  * @param values     out: room for count values
- * @param count      in: most elements to read; out, also on failure: elements read
+ * @param count      in: maximum number of elements to read; out, also on failure: elements read
  * @param opts       options, or NULL
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is no map
- *   - EFAULT: a pointer is bad; count then says nothing
+ *   - EBADF: fd is not a map
+ *   - EFAULT: a pointer is invalid; count is then meaningless
  *   - EINVAL: bad opts, or count is NULL
  *   - ENOENT: there are no more elements
  *   - ENOSPC: count is less than the elements of one hash bucket
- *   - ENOTSUPP (524): not for this type of map
+ *   - ENOTSUPP (524): not supported by this type of map
  *
  * Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_BATCH.
  */
@@ -363,7 +364,7 @@ int bpf_map_lookup_batch(int fd,
 /**
  * Look up several elements and delete them.
  *
- * The parameters, the result and the way to walk through the map are those of bpf_map_lookup_batch().
+ * The parameters, the result and the way to iterate are those of bpf_map_lookup_batch().
  *
  * Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_BATCH.
  */
@@ -385,11 +386,11 @@ int bpf_map_lookup_and_delete_batch(int fd,
  * @param count   in: how many; out, also on failure: how many were written
  * @param opts    options, or NULL
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is no map
- *   - EFAULT: a pointer is bad; count then says nothing
+ *   - EBADF: fd is not a map
+ *   - EFAULT: a pointer is invalid; count is then meaningless
  *   - EINVAL: bad opts, or count is NULL
  *   - E2BIG: the map is full
- *   - ENOTSUPP (524): not for this type of map
+ *   - ENOTSUPP (524): not supported by this type of map
  *
  * Since Linux 5.6. See bpf(2), BPF_MAP_UPDATE_BATCH.
  */
@@ -400,15 +401,15 @@ int bpf_map_update_batch(int fd,
 			 __u32 *count,
 			 const struct bpf_map_batch_opts *opts);
 
-/* ---- Programs: loading, running, binding, their messages. ---- */
+/* ---- Programs: loading, running, binding, reading their output streams. ---- */
 
 /** Options of bpf_prog_load(). */
 struct bpf_prog_load_opts {
 	/** Size of this struct, for forward and backward compatibility. */
 	size_t sz;
-	/** How many times to try while the kernel answers EAGAIN; 0 means 5. */
+	/** Maximum number of attempts while the kernel returns EAGAIN; 0 means 5. */
 	int attempts;
-	/** What the program is to be attached to, where the type leaves that open (Linux 4.17). */
+	/** How the program will be attached, for program types that need to know (Linux 4.17). */
 	enum bpf_attach_type expected_attach_type;
 	/** BTF object that describes the program (Linux 5.0). */
 	__u32 prog_btf_fd;
@@ -424,7 +425,7 @@ struct bpf_prog_load_opts {
 	__u32 attach_prog_fd;
 	/** BTF object of the module to attach to (Linux 5.11). */
 	__u32 attach_btf_obj_fd;
-	/** Descriptors that the instructions name by index (Linux 5.14). */
+	/** Descriptors that the instructions refer to by index (Linux 5.14). */
 	const int *fd_array;
 	/** Function records for prog_btf_fd (Linux 5.0). */
 	const void *func_info;
@@ -438,11 +439,11 @@ struct bpf_prog_load_opts {
 	__u32 line_info_cnt;
 	/** Size of one line record, in bytes. */
 	__u32 line_info_rec_size;
-	/** What the verifier logs: 0 nothing unless loading fails and log_buf is given, 1 its course, 2 more, 4 statistics. */
+	/** What the verifier logs: 0 nothing unless loading fails and log_buf is given, 1 its decisions, 2 more details, 4 statistics. */
 	__u32 log_level;
 	/** Size of log_buf, in bytes. */
 	__u32 log_size;
-	/** Takes the verifier's log; may be NULL. */
+	/** Buffer for the verifier log; may be NULL. */
 	char *log_buf;
 	/** Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4). */
 	__u32 log_true_size;
@@ -470,7 +471,7 @@ struct bpf_test_run_opts {
 	size_t sz;
 	/** Packet or other data to run on; NULL for none. */
 	const void *data_in;
-	/** Takes the data as the program leaves it; NULL if unwanted. */
+	/** Buffer for the data as the program leaves it; NULL if not wanted. */
 	void *data_out;
 	/** Size of data_in, in bytes. */
 	__u32 data_size_in;
@@ -478,7 +479,7 @@ struct bpf_test_run_opts {
 	__u32 data_size_out;
 	/** Context to run on; NULL for the default (Linux 5.2). */
 	const void *ctx_in;
-	/** Takes the context as the program leaves it; NULL if unwanted (Linux 5.2). */
+	/** Buffer for the context as the program leaves it; NULL if not wanted (Linux 5.2). */
 	void *ctx_out;
 	/** Size of ctx_in, in bytes. */
 	__u32 ctx_size_in;
@@ -518,27 +519,27 @@ struct bpf_prog_assoc_struct_ops_opts {
 #define bpf_prog_assoc_struct_ops_opts__last_field flags
 
 /**
- * Load a program: the kernel verifies it and keeps it while a descriptor, a pin or a link does.
+ * Load a program. The kernel verifies it, and keeps it as long as a descriptor, a pin or a link refers to it.
  *
- * If the kernel answers EAGAIN, the load is tried again, opts->attempts times in all. If the
- * kernel knows shorter function or line records than the caller, the load is tried again with
- * the surplus zeroed. If it fails and opts asks for a log (log_buf) but not for a level
- * (log_level 0), it is tried once more with level 1, so that log_buf says why.
+ * If the kernel returns EAGAIN, the load is retried, up to opts->attempts attempts in all. If the
+ * kernel knows shorter function or line records than the caller, the load is retried with
+ * the surplus zeroed. If it fails and opts provides a log buffer (log_buf) but no level
+ * (log_level 0), it is retried once with level 1, so that log_buf explains the failure.
  *
  * On a kernel before 5.11, the first map, program or BTF of a process raises its
  * RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
  *
  * @param prog_type  `BPF_PROG_TYPE_*`
  * @param prog_name  name, cut at 15 bytes; NULL for none; left out on kernels before 4.15
- * @param license    licence, e.g. "GPL", which decides what helpers it may call
+ * @param license    licence, e.g. "GPL", which decides which helpers the program may call
  * @param insns      the instructions
  * @param insn_cnt   number of instructions
  * @param opts       options and outputs, or NULL
  * @return descriptor of the program, to be closed by the caller, or a negative error code (also in errno):
- *   - EACCES: the verifier refuses the program; the log says why
- *   - EINVAL: the type, the instructions or the options do not go together; bad opts
+ *   - EACCES: the verifier rejected the program; the log explains why
+ *   - EINVAL: invalid combination of type, instructions and options; bad opts
  *   - EPERM: needs CAP_BPF, for tracing CAP_PERFMON, for networking CAP_NET_ADMIN
- *   - E2BIG: too many instructions, or too complex
+ *   - E2BIG: the program has too many instructions, or is too complex
  *   - ENOSPC: the log did not fit into log_buf
  *
  * Since Linux 3.18. See bpf(2), BPF_PROG_LOAD.
@@ -552,18 +553,21 @@ int bpf_prog_load(enum bpf_prog_type prog_type,
 		  struct bpf_prog_load_opts *opts);
 
 /**
- * Bind a map to a program, so that it lives as long, though no instruction names it.
+ * Bind a map to a program, so that the map lives as long as the program even if no instruction refers to it.
  *
  * @param prog_fd  the program
  * @param map_fd   the map
  * @param opts     options, or NULL
- * @return 0, also if they are bound already, or a negative error code (also in errno):
- *   - EBADF: a descriptor is bad
- *   - EINVAL: a descriptor is of another kind; bad opts
+ * @return 0 (also if they are bound already), or a negative error code (also in errno):
+ *   - EBADF: a descriptor is invalid
+ *   - EINVAL: a descriptor is of the wrong kind; bad opts
  *
  * Since Linux 5.10. See bpf(2), BPF_PROG_BIND_MAP.
  */
-LIBBPF_API int bpf_prog_bind_map(int prog_fd, int map_fd, const struct bpf_prog_bind_opts *opts);
+LIBBPF_API
+int bpf_prog_bind_map(int prog_fd,
+		      int map_fd,
+		      const struct bpf_prog_bind_opts *opts);
 
 /**
  * Run a program on given data, in the kernel, without attaching it.
@@ -573,10 +577,10 @@ LIBBPF_API int bpf_prog_bind_map(int prog_fd, int map_fd, const struct bpf_prog_
  * @param prog_fd  the program
  * @param opts     input and outputs, or NULL
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: prog_fd is bad
- *   - EINVAL: the sizes or the flags do not suit the program; bad opts
- *   - ENOSPC: data_out is too small; data_size_out says what it takes
- *   - ENOTSUPP (524): not for this type of program
+ *   - EBADF: prog_fd is invalid
+ *   - EINVAL: the sizes or the flags do not fit the program; bad opts
+ *   - ENOSPC: data_out is too small; data_size_out is the size needed
+ *   - ENOTSUPP (524): not supported by this type of program
  *
  * Since Linux 4.12. See bpf(2), BPF_PROG_TEST_RUN.
  */
@@ -587,12 +591,12 @@ LIBBPF_API int bpf_prog_test_run_opts(int prog_fd, struct bpf_test_run_opts *opt
  *
  * @param prog_fd    the program
  * @param stream_id  BPF_STDOUT (1) or BPF_STDERR (2)
- * @param buf        takes the text, which is not terminated
+ * @param buf        out: the text, not null-terminated
  * @param buf_len    size of buf, in bytes
  * @param opts       options, or NULL
- * @return number of bytes read, 0 if there is nothing, or a negative error code (also in errno):
- *   - EBADF: prog_fd is bad
- *   - EFAULT: buf is bad
+ * @return number of bytes read, 0 if there is nothing to read, or a negative error code (also in errno):
+ *   - EBADF: prog_fd is invalid
+ *   - EFAULT: buf is invalid
  *   - ENOENT: there is no such stream
  *   - EINVAL: bad opts, or an older kernel
  *
@@ -606,14 +610,14 @@ int bpf_prog_stream_read(int prog_fd,
 			 struct bpf_prog_stream_read_opts *opts);
 
 /**
- * Associate a program with a struct_ops map, for the kernel functions that it calls.
+ * Associate a program with a struct_ops map, for the kernel functions that the program calls.
  *
  * @param prog_fd  the program, not itself of type struct_ops
  * @param map_fd   the struct_ops map
  * @param opts     options, or NULL
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: a descriptor is bad
- *   - EINVAL: the program or the map is of another type; bad opts, or an older kernel
+ *   - EBADF: a descriptor is invalid
+ *   - EINVAL: the program or the map is of the wrong type; bad opts, or an older kernel
  *   - EBUSY: the program is associated with another map
  *
  * Since Linux 7.0. See bpf(2), BPF_PROG_ASSOC_STRUCT_OPS.
@@ -629,9 +633,9 @@ int bpf_prog_assoc_struct_ops(int prog_fd,
 struct bpf_btf_load_opts {
 	/** Size of this struct, for forward and backward compatibility. */
 	size_t sz;
-	/** Takes the kernel's log; may be NULL. */
+	/** Buffer for the kernel's log; may be NULL. */
 	char *log_buf;
-	/** What to log: 0 nothing unless loading fails and log_buf is given, 1 the types, 2 more. */
+	/** What to log: 0 nothing unless loading fails and log_buf is given, 1 the types, 2 more details. */
 	__u32 log_level;
 	/** Size of log_buf, in bytes. */
 	__u32 log_size;
@@ -648,8 +652,8 @@ struct bpf_btf_load_opts {
 /**
  * Load type information in BTF's binary format.
  *
- * If it fails and opts asks for a log (log_buf) but not for a level (log_level 0), it is tried
- * once more with level 1, so that log_buf says why.
+ * If it fails and opts provides a log buffer (log_buf) but no level (log_level 0), it is retried
+ * once with level 1, so that log_buf explains the failure.
  *
  * On a kernel before 5.11, the first map, program or BTF of a process raises its
  * RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
@@ -658,7 +662,7 @@ struct bpf_btf_load_opts {
  * @param btf_size  their size, in bytes
  * @param opts      options and outputs, or NULL
  * @return descriptor of the BTF object, to be closed by the caller, or a negative error code (also in errno):
- *   - EINVAL: the data is wrong, the log says why; log_size without log_buf; bad opts
+ *   - EINVAL: the data is invalid (the log explains why); log_size without log_buf; bad opts
  *   - E2BIG: the data is too large
  *   - EPERM: needs CAP_BPF
  *   - ENOSPC: the log did not fit into log_buf
@@ -675,14 +679,14 @@ int bpf_btf_load(const void *btf_data,
 /**
  * Options of bpf_link_create().
  *
- * At most one member of the union is given, the one that belongs to the attach type.
+ * At most one member of the union may be set, the one that belongs to the attach type.
  */
 struct bpf_link_create_opts {
 	/** Size of this struct, for forward and backward compatibility. */
 	size_t sz;
 	/** `BPF_F_*` flags of the attachment. */
 	__u32 flags;
-	/** For BPF_TRACE_ITER: what to iterate over, as the kernel's union says. */
+	/** For BPF_TRACE_ITER: what to iterate over, in the kernel's own union. */
 	union bpf_iter_link_info *iter_info;
 	/** Size of iter_info, in bytes. */
 	__u32 iter_info_len;
@@ -691,7 +695,7 @@ struct bpf_link_create_opts {
 	union {
 		/** For BPF_PERF_EVENT (Linux 5.15). */
 		struct {
-			/** What bpf_get_attach_cookie() gives the program. */
+			/** What bpf_get_attach_cookie() returns in the program. */
 			__u64 bpf_cookie;
 		} perf_event;
 		/** For BPF_TRACE_KPROBE_MULTI (Linux 5.18) and BPF_TRACE_KPROBE_SESSION (Linux 6.10). */
@@ -700,9 +704,9 @@ struct bpf_link_create_opts {
 			__u32 flags;
 			/** Number of functions. */
 			__u32 cnt;
-			/** Their names, or NULL. */
+			/** Names of the functions, or NULL. */
 			const char **syms;
-			/** Their addresses, or NULL. */
+			/** Addresses of the functions, or NULL. */
 			const unsigned long *addrs;
 			/** A cookie for each, or NULL. */
 			const __u64 *cookies;
@@ -711,19 +715,19 @@ struct bpf_link_create_opts {
 		struct {
 			/** `BPF_F_UPROBE_MULTI_*` flags. */
 			__u32 flags;
-			/** Number of places. */
+			/** Number of probes. */
 			__u32 cnt;
-			/** The file they are in. */
+			/** The file that is probed. */
 			const char *path;
-			/** Their offsets in the file, in bytes. */
+			/** Offset of each probe in the file, in bytes. */
 			const unsigned long *offsets;
 			/** Offset of a reference counter for each, or NULL. */
 			const unsigned long *ref_ctr_offsets;
 			/** A cookie for each, or NULL. */
 			const __u64 *cookies;
-			/** Process to watch; 0 for all. */
+			/** Process to trace; 0 for all. */
 			__u32 pid;
-			/** Folder that path starts from, with BPF_F_UPROBE_MULTI_PATH_FD. */
+			/** Directory that path is relative to, with BPF_F_UPROBE_MULTI_PATH_FD. */
 			__u32 path_fd;
 		} uprobe_multi;
 		/**
@@ -731,7 +735,7 @@ struct bpf_link_create_opts {
 		 * BPF_TRACE_FSESSION and BPF_LSM_MAC (Linux 5.18).
 		 */
 		struct {
-			/** What bpf_get_attach_cookie() gives the program. */
+			/** What bpf_get_attach_cookie() returns in the program. */
 			__u64 cookie;
 		} tracing;
 		/** For BPF_NETFILTER (Linux 6.4). */
@@ -747,27 +751,27 @@ struct bpf_link_create_opts {
 		} netfilter;
 		/** For BPF_TCX_INGRESS and BPF_TCX_EGRESS (Linux 6.6). */
 		struct {
-			/** Program or link to go before or after; not with relative_id. */
+			/** Program or link to attach before or after; not with relative_id. */
 			__u32 relative_fd;
-			/** Its id, instead. */
+			/** Its id, instead of a descriptor. */
 			__u32 relative_id;
 			/** Attach only if the hook is at this revision; 0 for any. */
 			__u64 expected_revision;
 		} tcx;
 		/** For BPF_NETKIT_PRIMARY and BPF_NETKIT_PEER (Linux 6.7). */
 		struct {
-			/** Program or link to go before or after; not with relative_id. */
+			/** Program or link to attach before or after; not with relative_id. */
 			__u32 relative_fd;
-			/** Its id, instead. */
+			/** Its id, instead of a descriptor. */
 			__u32 relative_id;
 			/** Attach only if the hook is at this revision; 0 for any. */
 			__u64 expected_revision;
 		} netkit;
 		/** For `BPF_CGROUP_*` and BPF_LSM_CGROUP (Linux 6.17). */
 		struct {
-			/** Program or link to go before or after; not with relative_id. */
+			/** Program or link to attach before or after; not with relative_id. */
 			__u32 relative_fd;
-			/** Its id, instead. */
+			/** Its id, instead of a descriptor. */
 			__u32 relative_id;
 			/** Attach only if the hook is at this revision; 0 for any. */
 			__u64 expected_revision;
@@ -790,7 +794,7 @@ struct bpf_link_create_opts {
 struct bpf_link_update_opts {
 	/** Size of this struct, for forward and backward compatibility. */
 	size_t sz;
-	/** BPF_F_REPLACE: only if old_prog_fd or old_map_fd is what the link holds now. */
+	/** BPF_F_REPLACE: replace only if the link holds old_prog_fd or old_map_fd now. */
 	__u32 flags;
 	/** The program that is to be replaced. */
 	__u32 old_prog_fd;
@@ -800,22 +804,22 @@ struct bpf_link_update_opts {
 #define bpf_link_update_opts__last_field old_map_fd
 
 /**
- * Attach a program, and have a link hold the attachment.
+ * Attach a program through a link, which holds the attachment.
  *
- * With the attach types of fentry, fexit, fmod_ret, LSM and raw tracepoints, and without options,
- * a kernel that cannot make a link of it is asked for the older form, bpf_raw_tracepoint_open().
+ * For the attach types of fentry, fexit, fmod_ret, LSM and raw tracepoints without options, and on
+ * a kernel that cannot create such a link, it does what bpf_raw_tracepoint_open() does.
  *
  * @param prog_fd      the program (for struct_ops the map)
  * @param target_fd    what to attach to: a cgroup, a network namespace, a perf event, a program; for TCX, netkit and XDP the index of a network device
  * @param attach_type  `BPF_*` attach type
  * @param opts         options, or NULL
  * @return descriptor of the link, to be closed by the caller, or a negative error code (also in errno):
- *   - EBADF: a descriptor is bad
- *   - EINVAL: program, target, attach type and options do not go together; options that
+ *   - EBADF: a descriptor is invalid
+ *   - EINVAL: invalid combination of program, target, attach type and options; options that
  *     belong to another attach type; relative_fd and relative_id both given; bad opts
- *   - EPERM: needs the capability that attaching such a program does
- *   - EBUSY: another program is attached there and does not share
- *   - EOPNOTSUPP, ENOTSUPP (524): the kernel was built without it
+ *   - EPERM: the caller lacks the capability required to attach this type of program
+ *   - EBUSY: another program is attached there exclusively
+ *   - EOPNOTSUPP, ENOTSUPP (524): the kernel was built without support for it
  *
  * Since Linux 5.7. See bpf(2), BPF_LINK_CREATE.
  */
@@ -832,8 +836,8 @@ int bpf_link_create(int prog_fd,
  * @param new_prog_fd  the new program (or map)
  * @param opts         options, or NULL
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: a descriptor is bad
- *   - EINVAL: the program does not suit the link; old_prog_fd and old_map_fd both given; bad opts
+ *   - EBADF: a descriptor is invalid
+ *   - EINVAL: the program does not fit the link; old_prog_fd and old_map_fd both given; bad opts
  *   - EPERM: BPF_F_REPLACE, and the link holds another program
  *   - ENOLINK: the link is detached
  *
@@ -845,12 +849,12 @@ int bpf_link_update(int link_fd,
 		    const struct bpf_link_update_opts *opts);
 
 /**
- * Detach a link, which stays as a link to nothing.
+ * Detach a link; the link object remains, attached to nothing.
  *
  * @param link_fd  the link
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: link_fd is bad
- *   - EINVAL: it is no link
+ *   - EBADF: link_fd is invalid
+ *   - EINVAL: link_fd is not a link
  *   - EOPNOTSUPP: links of this type cannot be detached; close them
  *
  * Since Linux 5.9. See bpf(2), BPF_LINK_DETACH.
@@ -858,19 +862,19 @@ int bpf_link_update(int link_fd,
 LIBBPF_API int bpf_link_detach(int link_fd);
 
 /**
- * Make an iterator of an iterator link: reading from it runs the program.
+ * Create an iterator from an iterator link; reading from it runs the program.
  *
- * @param link_fd  link made with BPF_TRACE_ITER
+ * @param link_fd  link created with BPF_TRACE_ITER
  * @return descriptor to read from, to be closed by the caller, or a negative error code (also in errno):
- *   - EBADF: link_fd is bad
- *   - EINVAL: it is no iterator link
+ *   - EBADF: link_fd is invalid
+ *   - EINVAL: link_fd is not an iterator link
  *
  * Since Linux 5.8. See bpf(2), BPF_ITER_CREATE.
  */
 LIBBPF_API
 int bpf_iter_create(int link_fd);
 
-/* ---- Attaching programs to cgroups, network devices and other hooks, and asking what is attached. ---- */
+/* ---- Attaching programs to cgroups, network devices and other hooks, and querying what is attached. ---- */
 
 /** Options of bpf_prog_attach_opts(). */
 struct bpf_prog_attach_opts {
@@ -884,9 +888,9 @@ struct bpf_prog_attach_opts {
 		/** Program to replace, with BPF_F_REPLACE (Linux 5.6). */
 		int replace_fd;
 	};
-	/** Program or link to go before or after (Linux 6.6); not with relative_id. */
+	/** Program or link to attach before or after (Linux 6.6); not with relative_id. */
 	int relative_fd;
-	/** Its id, instead. */
+	/** Its id, instead of a descriptor. */
 	__u32 relative_id;
 	/** Attach only if the hook is at this revision (Linux 6.6); 0 for any. */
 	__u64 expected_revision;
@@ -902,13 +906,14 @@ struct bpf_prog_detach_opts {
 	__u32 flags;
 	/** Detach what is before or after this program or link (Linux 6.6); not with relative_id. */
 	int relative_fd;
-	/** Its id, instead. */
+	/** Its id, instead of a descriptor. */
 	__u32 relative_id;
 	/** Detach only if the hook is at this revision (Linux 6.6); 0 for any. */
 	__u64 expected_revision;
 	size_t :0;
 };
 #define bpf_prog_detach_opts__last_field expected_revision
+
 /** Options and outputs of bpf_prog_query_opts(). */
 struct bpf_prog_query_opts {
 	/** Size of this struct, for forward and backward compatibility. */
@@ -917,19 +922,19 @@ struct bpf_prog_query_opts {
 	__u32 query_flags;
 	/** Out: flags of the hook. */
 	__u32 attach_flags;
-	/** Takes the ids of the programs, in order; may be NULL. */
+	/** Array for the ids of the programs, in order; may be NULL. */
 	__u32 *prog_ids;
 	union {
 		/** Older name of count. */
 		__u32 prog_cnt;
-		/** In: room in each of the arrays, in elements. Out: how many are attached. */
+		/** In: capacity of each array, in elements. Out: how many programs are attached. */
 		__u32 count;
 	};
-	/** Takes the attach flags of each program (Linux 6.0); may be NULL. */
+	/** Array for the attach flags of each program (Linux 6.0); may be NULL. */
 	__u32 *prog_attach_flags;
-	/** Takes the ids of the links, 0 where there is none (Linux 6.6); may be NULL. */
+	/** Array for the ids of the links, 0 where there is none (Linux 6.6); may be NULL. */
 	__u32 *link_ids;
-	/** Takes the attach flags of each link (Linux 6.6); may be NULL. */
+	/** Array for the attach flags of each link (Linux 6.6); may be NULL. */
 	__u32 *link_attach_flags;
 	/** Out: revision of the hook (Linux 6.6). */
 	__u64 revision;
@@ -985,9 +990,9 @@ LIBBPF_API int bpf_prog_detach2(int prog_fd, int attachable_fd, enum bpf_attach_
  * @param type     `BPF_*` attach type
  * @param opts     options, or NULL
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: a descriptor is bad
- *   - EINVAL: program, hook, type and flags do not go together; relative_fd and relative_id both given; bad opts
- *   - EPERM: needs CAP_NET_ADMIN, for some hooks more; or the cgroup above does not allow it
+ *   - EBADF: a descriptor is invalid
+ *   - EINVAL: invalid combination of program, hook, type and flags; relative_fd and relative_id both given; bad opts
+ *   - EPERM: needs CAP_NET_ADMIN, for some hooks more; or a parent cgroup does not allow it
  *   - EEXIST: the program is attached there already
  *   - ESTALE: the hook is not at expected_revision
  *
@@ -1007,9 +1012,9 @@ int bpf_prog_attach_opts(int prog_fd,
  * @param type     `BPF_*` attach type
  * @param opts     options, or NULL
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: a descriptor is bad
- *   - ENOENT: it is not attached there
- *   - EINVAL: program, hook and type do not go together; relative_fd and relative_id both given; bad opts
+ *   - EBADF: a descriptor is invalid
+ *   - ENOENT: the program is not attached there
+ *   - EINVAL: invalid combination of program, hook and type; relative_fd and relative_id both given; bad opts
  *   - EPERM: needs CAP_NET_ADMIN, for some hooks more
  *   - ESTALE: the hook is not at expected_revision
  *
@@ -1022,7 +1027,7 @@ int bpf_prog_detach_opts(int prog_fd,
 			 const struct bpf_prog_detach_opts *opts);
 
 /**
- * Ask what is attached to a hook, with options.
+ * Query what is attached to a hook, with options.
  *
  * The outputs attach_flags, count and revision are written on failure too.
  *
@@ -1030,9 +1035,9 @@ int bpf_prog_detach_opts(int prog_fd,
  * @param type    `BPF_*` attach type
  * @param opts    options and outputs, or NULL
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: target is bad
- *   - EINVAL: hook, type and flags do not go together; bad opts
- *   - ENOSPC: there is not room for all; count says how many there are
+ *   - EBADF: target is invalid
+ *   - EINVAL: invalid combination of hook, type and flags; bad opts
+ *   - ENOSPC: the arrays are too small; count is the number of programs attached
  *   - EPERM: needs CAP_NET_ADMIN
  *
  * Since Linux 4.15. See bpf(2), BPF_PROG_QUERY.
@@ -1043,14 +1048,14 @@ int bpf_prog_query_opts(int target,
 			struct bpf_prog_query_opts *opts);
 
 /**
- * Ask what is attached to a hook.
+ * Query what is attached to a hook.
  *
  * @param target_fd     the hook
  * @param type          `BPF_*` attach type
  * @param query_flags   BPF_F_QUERY_EFFECTIVE: also what is inherited
  * @param attach_flags  out, also on failure: flags of the hook; may be NULL
- * @param prog_ids      takes the ids of the programs, in order; may be NULL
- * @param prog_cnt      in: room in prog_ids, in elements; out, also on failure: how many are attached
+ * @param prog_ids      out: the ids of the programs, in order; may be NULL
+ * @param prog_cnt      in: capacity of prog_ids, in elements; out, also on failure: how many programs are attached
  * @return 0, or a negative error code (also in errno): as bpf_prog_query_opts(), and
  *   - EINVAL: prog_cnt is NULL
  *
@@ -1064,7 +1069,7 @@ int bpf_prog_query(int target_fd,
 		   __u32 *prog_ids,
 		   __u32 *prog_cnt);
 
-/* ---- What all objects have: ids, descriptors by id, information, pins in a BPF file system. ---- */
+/* ---- Common to all objects: ids, descriptors by id, information, pins in a BPF file system. ---- */
 
 /** Options of bpf_obj_pin_opts(). */
 struct bpf_obj_pin_opts {
@@ -1072,7 +1077,7 @@ struct bpf_obj_pin_opts {
 	size_t sz;
 	/** BPF_F_PATH_FD, if path_fd is given (Linux 6.5). */
 	__u32 file_flags;
-	/** Folder that a relative path starts from (Linux 6.5). */
+	/** Directory that a relative path starts from (Linux 6.5). */
 	int path_fd;
 	size_t :0;
 };
@@ -1084,7 +1089,7 @@ struct bpf_obj_get_opts {
 	size_t sz;
 	/** BPF_F_RDONLY, BPF_F_WRONLY (Linux 4.15); BPF_F_PATH_FD, if path_fd is given (Linux 6.5). */
 	__u32 file_flags;
-	/** Folder that a relative path starts from (Linux 6.5). */
+	/** Directory that a relative path starts from (Linux 6.5). */
 	int path_fd;
 	size_t :0;
 };
@@ -1103,10 +1108,10 @@ struct bpf_get_fd_by_id_opts {
 #define bpf_get_fd_by_id_opts__last_field token_fd
 
 /**
- * Pin an object: give it a name in a BPF file system, which keeps it.
+ * Pin an object: give it a name in a BPF file system, which keeps it alive.
  *
  * @param fd        map, program, link or BTF object
- * @param pathname  the name; the file must not be there yet
+ * @param pathname  the name; the file must not exist yet
  * @return 0, or a negative error code (also in errno): as bpf_obj_pin_opts()
  *
  * Since Linux 4.4. See bpf(2), BPF_OBJ_PIN.
@@ -1117,14 +1122,14 @@ LIBBPF_API int bpf_obj_pin(int fd, const char *pathname);
  * Pin an object, with options.
  *
  * @param fd        map, program, link or BTF object
- * @param pathname  the name; the file must not be there yet
+ * @param pathname  the name; the file must not exist yet
  * @param opts      options, or NULL
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is bad
- *   - EEXIST: the file is there
- *   - ENOENT: a folder of the path is not there
+ *   - EBADF: fd is invalid
+ *   - EEXIST: the file exists
+ *   - ENOENT: a directory of the path does not exist
  *   - EINVAL: fd cannot be pinned, unknown flags, bad opts
- *   - EPERM: the file system is not a BPF file system, or the caller may not
+ *   - EPERM: the file system is not a BPF file system, or the caller lacks the permission
  *
  * Since Linux 4.4. See bpf(2), BPF_OBJ_PIN.
  */
@@ -1147,22 +1152,22 @@ int bpf_obj_get(const char *pathname);
  * @param pathname  its name in a BPF file system
  * @param opts      options, or NULL
  * @return descriptor, to be closed by the caller, or a negative error code (also in errno):
- *   - ENOENT: the file is not there
- *   - EACCES: the file is no pinned object, or may not be opened so
+ *   - ENOENT: the file does not exist
+ *   - EACCES: the file is not a pinned object, or may not be opened in this mode
  *   - EINVAL: unknown flags, bad opts
- *   - EPERM: needs CAP_BPF, if the system does not let everyone use bpf(2)
+ *   - EPERM: needs CAP_BPF, unless the system allows unprivileged bpf(2)
  *
  * Since Linux 4.4. See bpf(2), BPF_OBJ_GET.
  */
 LIBBPF_API int bpf_obj_get_opts(const char *pathname, const struct bpf_obj_get_opts *opts);
 
 /**
- * Find the program whose id comes next, to walk through all.
+ * Find the program with the next id, to iterate over all programs.
  *
  * @param start_id  id to start after; 0 for the first
  * @param next_id   out: the id; written on success only
  * @return 0, or a negative error code (also in errno):
- *   - ENOENT: there is no further one
+ *   - ENOENT: there is no object with a higher id
  *   - EPERM: needs CAP_SYS_ADMIN
  *   - EINVAL: next_id is NULL
  *
@@ -1171,7 +1176,7 @@ LIBBPF_API int bpf_obj_get_opts(const char *pathname, const struct bpf_obj_get_o
 LIBBPF_API int bpf_prog_get_next_id(__u32 start_id, __u32 *next_id);
 
 /**
- * Find the map whose id comes next, to walk through all.
+ * Find the map with the next id, to iterate over all maps.
  *
  * The parameters and the result are those of bpf_prog_get_next_id().
  *
@@ -1180,7 +1185,7 @@ LIBBPF_API int bpf_prog_get_next_id(__u32 start_id, __u32 *next_id);
 LIBBPF_API int bpf_map_get_next_id(__u32 start_id, __u32 *next_id);
 
 /**
- * Find the BTF object whose id comes next, to walk through all.
+ * Find the BTF object with the next id, to iterate over all BTF objects.
  *
  * The parameters and the result are those of bpf_prog_get_next_id().
  *
@@ -1189,7 +1194,7 @@ LIBBPF_API int bpf_map_get_next_id(__u32 start_id, __u32 *next_id);
 LIBBPF_API int bpf_btf_get_next_id(__u32 start_id, __u32 *next_id);
 
 /**
- * Find the link whose id comes next, to walk through all.
+ * Find the link with the next id, to iterate over all links.
  *
  * The parameters and the result are those of bpf_prog_get_next_id().
  *
@@ -1214,7 +1219,7 @@ int bpf_prog_get_fd_by_id(__u32 id);
  * @param id    the id
  * @param opts  options, or NULL
  * @return descriptor, to be closed by the caller, or a negative error code (also in errno):
- *   - ENOENT: there is none of this id
+ *   - ENOENT: there is no object with this id
  *   - EPERM: needs CAP_SYS_ADMIN
  *   - EINVAL: unknown flags, bad opts
  *
@@ -1284,17 +1289,17 @@ int bpf_link_get_fd_by_id(__u32 id);
 LIBBPF_API int bpf_link_get_fd_by_id_opts(__u32 id, const struct bpf_get_fd_by_id_opts *opts);
 
 /**
- * Ask about an object of any kind.
+ * Get information about an object of any kind.
  *
  * @param bpf_fd    map, program, link or BTF object
  * @param info      in and out: struct bpf_map_info, bpf_prog_info, bpf_link_info or bpf_btf_info; zeroed, or with
  *                  the pointers and sizes set that the kernel is to fill
  * @param info_len  in: size of info, in bytes; out: how much of it the kernel filled, on success only
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: bpf_fd is bad
- *   - EINVAL: it is no BPF object, or info_len is NULL
+ *   - EBADF: bpf_fd is invalid
+ *   - EINVAL: bpf_fd is not a BPF object, or info_len is NULL
  *   - E2BIG: info is larger than the kernel's and the surplus is not zero
- *   - EFAULT: a pointer is bad
+ *   - EFAULT: a pointer is invalid
  *
  * Since Linux 4.13. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
  */
@@ -1304,7 +1309,7 @@ int bpf_obj_get_info_by_fd(int bpf_fd,
 			   __u32 *info_len);
 
 /**
- * Ask about a program.
+ * Get information about a program.
  *
  * @param prog_fd   the program
  * @param info      in and out, as for bpf_obj_get_info_by_fd()
@@ -1319,7 +1324,7 @@ int bpf_prog_get_info_by_fd(int prog_fd,
 			    __u32 *info_len);
 
 /**
- * Ask about a map.
+ * Get information about a map.
  *
  * @param map_fd    the map
  * @param info      in and out, as for bpf_obj_get_info_by_fd()
@@ -1334,7 +1339,7 @@ int bpf_map_get_info_by_fd(int map_fd,
 			   __u32 *info_len);
 
 /**
- * Ask about a BTF object.
+ * Get information about a BTF object.
  *
  * @param btf_fd    the BTF object
  * @param info      in and out, as for bpf_obj_get_info_by_fd()
@@ -1349,7 +1354,7 @@ int bpf_btf_get_info_by_fd(int btf_fd,
 			   __u32 *info_len);
 
 /**
- * Ask about a link.
+ * Get information about a link.
  *
  * @param link_fd   the link
  * @param info      in and out, as for bpf_obj_get_info_by_fd()
@@ -1363,7 +1368,7 @@ int bpf_link_get_info_by_fd(int link_fd,
 			    struct bpf_link_info *info,
 			    __u32 *info_len);
 
-/* ---- Tracing: raw tracepoints, what a task traces, run-time statistics. ---- */
+/* ---- Tracing: raw tracepoints, what a task's descriptor traces, run-time statistics. ---- */
 
 /** Options of bpf_raw_tracepoint_open_opts(). */
 struct bpf_raw_tp_opts {
@@ -1371,7 +1376,7 @@ struct bpf_raw_tp_opts {
 	size_t sz;
 	/** Name of the tracepoint; NULL for programs that name their target when they are loaded. */
 	const char *tp_name;
-	/** What bpf_get_attach_cookie() gives the program (Linux 6.10). */
+	/** What bpf_get_attach_cookie() returns in the program (Linux 6.10). */
 	__u64 cookie;
 	size_t :0;
 };
@@ -1384,8 +1389,8 @@ struct bpf_raw_tp_opts {
  * @param opts     options, or NULL
  * @return descriptor that holds the attachment, to be closed by the caller, or a negative error code (also in errno):
  *   - ENOENT: there is no such tracepoint
- *   - EBADF: prog_fd is bad
- *   - EINVAL: the program is of another type; bad opts
+ *   - EBADF: prog_fd is invalid
+ *   - EINVAL: the program is of the wrong type; bad opts
  *   - EPERM: needs CAP_PERFMON
  *
  * Since Linux 4.17. See bpf(2), BPF_RAW_TRACEPOINT_OPEN.
@@ -1409,14 +1414,14 @@ int bpf_raw_tracepoint_open(const char *name,
 			    int prog_fd);
 
 /**
- * Ask what a task's perf event or raw tracepoint is, and what program is attached to it.
+ * Query which perf event or raw tracepoint a task's descriptor is, and which program is attached to it.
  *
  * The outputs are written on failure too; none but buf may be NULL.
  *
  * @param pid           the task
  * @param fd            a descriptor of that task
  * @param flags         0
- * @param buf           takes the name of the tracepoint, function or file, terminated; may be NULL
+ * @param buf           out: the name of the tracepoint, function or file, null-terminated; may be NULL
  * @param buf_len       in: size of buf, in bytes; out: length of the name
  * @param prog_id       out: id of the program
  * @param fd_type       out: `BPF_FD_TYPE_*`
@@ -1425,9 +1430,9 @@ int bpf_raw_tracepoint_open(const char *name,
  * @return 0, or a negative error code (also in errno):
  *   - ENOENT: there is no such task
  *   - EBADF: the task has no such descriptor
- *   - ENOSPC: buf is too small; what fits of the name is there
- *   - EINVAL: an output is NULL; flags
- *   - ENOTSUPP (524): the descriptor is something else
+ *   - ENOSPC: buf is too small and holds a truncated name
+ *   - EINVAL: an output is NULL, or flags is not 0
+ *   - ENOTSUPP (524): the descriptor is neither a perf event nor a raw tracepoint
  *   - EPERM: needs CAP_SYS_ADMIN
  *
  * Since Linux 4.18. See bpf(2), BPF_TASK_FD_QUERY.
@@ -1444,7 +1449,7 @@ int bpf_task_fd_query(int pid,
 		      __u64 *probe_addr);
 
 /**
- * Have the kernel keep statistics, while the descriptor is open.
+ * Enable statistics in the kernel, as long as the returned descriptor is open.
  *
  * @param type  BPF_STATS_RUN_TIME: how often programs run and for how long
  * @return descriptor, to be closed by the caller, or a negative error code (also in errno):
@@ -1473,16 +1478,16 @@ struct bpf_token_create_opts {
 #define bpf_token_create_opts__last_field flags
 
 /**
- * Make a token of what a BPF file system delegates to its user namespace.
+ * Create a token with the privileges that a BPF file system delegates to its user namespace.
  *
- * @param bpffs_fd  root folder of the file system, mounted with delegate_* options
+ * @param bpffs_fd  root directory of the file system, mounted with delegate_* options
  * @param opts      options, or NULL
  * @return descriptor of the token, to be closed by the caller, or a negative error code (also in errno):
- *   - EBADF: bpffs_fd is bad
- *   - EINVAL: it is no BPF file system's root; bad opts, or an older kernel
+ *   - EBADF: bpffs_fd is invalid
+ *   - EINVAL: bpffs_fd is not the root of a BPF file system; bad opts, or an older kernel
  *   - ENOENT: the file system delegates nothing
  *   - EPERM: needs CAP_BPF in the user namespace of the file system
- *   - EOPNOTSUPP: that is the first user namespace, which needs no token
+ *   - EOPNOTSUPP: that namespace is the initial one, which needs no token
  *
  * Since Linux 6.9. See bpf(2), BPF_TOKEN_CREATE.
  */
@@ -1496,9 +1501,9 @@ int bpf_token_create(int bpffs_fd,
  * Set what RLIMIT_MEMLOCK is raised to, on kernels that charge BPF memory to it (before 5.11).
  *
  * The limit is raised once, before the first map, program or BTF; by default to infinity. If
- * the real libbpf is loaded too, it is told the same.
+ * libbpf is loaded too, its own limit is set to the same value.
  *
- * @param memlock_bytes  the limit, in bytes; 0 for not to raise it
+ * @param memlock_bytes  the limit, in bytes; 0 to leave it unchanged
  * @return 0, or a negative error code (also in errno):
  *   - EBUSY: it has been raised already
  */

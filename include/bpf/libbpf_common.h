@@ -6,7 +6,7 @@
  * each of these once.
  */
 #ifdef __cplusplus
-/* Members left out of LIBBPF_OPTS are zero on purpose; C++ compilers warn of them. */
+/* Members left out of LIBBPF_OPTS are zero on purpose; C++ compilers warn about them. */
 #pragma GCC system_header
 #endif
 
@@ -84,7 +84,7 @@
 /*
  * LIBBPF_OPTS(TYPE, NAME, .member = value, ...) declares a struct TYPE called NAME with sz set,
  * the given members set and all else zero. That includes padding, which is zeroed first: the
- * library refuses bytes that are not zero where it expects nothing.
+ * library rejects bytes that are not zero after the last member it knows.
  */
 #define LIBBPF_OPTS(TYPE, NAME, ...)                                                    \
 	struct TYPE NAME = (memset(&NAME, 0, sizeof(NAME)),                             \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What programs from before libbpf 1.0 still call. Written by hand; the guard is libbpf's own.
+ * What programs written before libbpf 1.0 still call. Written by hand; the guard is libbpf's own.
  */
 #ifndef __LIBBPF_LEGACY_BPF_H
 #define __LIBBPF_LEGACY_BPF_H
@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-/* What of libbpf 1.0's behaviour a program wanted early. It all holds now. */
+/* Features of libbpf 1.0 that a program could enable before that release. All are always on now. */
 enum libbpf_strict_mode {
 	LIBBPF_STRICT_ALL = 0xffffffff,
 	LIBBPF_STRICT_NONE = 0x00,
@@ -42,8 +42,8 @@ enum libbpf_strict_mode {
 LIBBPF_API int libbpf_set_strict_mode(enum libbpf_strict_mode mode);
 
 /*
- * The error of a call that returned a pointer. Right after the call, please: NULL stands for
- * what errno says.
+ * The error of a call that returned a pointer. Call it immediately after the failing call: for
+ * NULL it returns what errno says.
  *
  * @param ptr  what the call returned
  * @return 0 for a valid pointer; else the negative error code, also in errno
@@ -51,8 +51,8 @@ LIBBPF_API int libbpf_set_strict_mode(enum libbpf_strict_mode mode);
 LIBBPF_API long libbpf_get_error(const void *ptr);
 
 /*
- * Calls on objects, which the real libbpf answers: programs that use them link it beside this
- * library.
+ * Calls on objects, which libbpf provides: programs that use them are linked against libbpf as
+ * well as this library.
  */
 struct btf;
 struct btf_ext;

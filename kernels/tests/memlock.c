@@ -247,7 +247,7 @@ TEST(with_raising_disabled_a_tiny_limit_is_eperm)
 TEST(a_kernel_that_does_not_charge_it_is_left_alone)
 {
 	if (kernel_charges_the_limit())
-		skip_test("this kernel charges BPF memory to RLIMIT_MEMLOCK (the other tests say what happens)");
+		skip_test("this kernel charges BPF memory to RLIMIT_MEMLOCK (covered by the other tests)");
 	in_child(left_alone);
 }
 

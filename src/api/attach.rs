@@ -1,4 +1,4 @@
-//! Attaching programs to cgroups, network devices and other hooks, and asking what is attached.
+//! Attaching programs to cgroups, network devices and other hooks, and querying what is attached.
 
 use core::ffi::c_int;
 use core::ptr::null;
@@ -19,9 +19,9 @@ pub struct bpf_prog_attach_opts {
     /// `BPF_F_*` flags of the attachment.
     pub flags: __u32,
     pub anonymous: bpf_prog_attach_opts__replace,
-    /// Program or link to go before or after (Linux 6.6); not with relative_id.
+    /// Program or link to attach before or after (Linux 6.6); not with relative_id.
     pub relative_fd: c_int,
-    /// Its id, instead.
+    /// Its id, instead of a descriptor.
     pub relative_id: __u32,
     /// Attach only if the hook is at this revision (Linux 6.6); 0 for any.
     pub expected_revision: __u64,
@@ -98,9 +98,9 @@ pub unsafe extern "C" fn bpf_prog_detach2(prog_fd: c_int, attachable_fd: c_int, 
 /// @param type     `BPF_*` attach type
 /// @param opts     options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: a descriptor is bad
-///   - EINVAL: program, hook, type and flags do not go together; relative_fd and relative_id both given; bad opts
-///   - EPERM: needs CAP_NET_ADMIN, for some hooks more; or the cgroup above does not allow it
+///   - EBADF: a descriptor is invalid
+///   - EINVAL: invalid combination of program, hook, type and flags; relative_fd and relative_id both given; bad opts
+///   - EPERM: needs CAP_NET_ADMIN, for some hooks more; or a parent cgroup does not allow it
 ///   - EEXIST: the program is attached there already
 ///   - ESTALE: the hook is not at expected_revision
 ///
@@ -139,7 +139,7 @@ pub struct bpf_prog_detach_opts {
     pub flags: __u32,
     /// Detach what is before or after this program or link (Linux 6.6); not with relative_id.
     pub relative_fd: c_int,
-    /// Its id, instead.
+    /// Its id, instead of a descriptor.
     pub relative_id: __u32,
     /// Detach only if the hook is at this revision (Linux 6.6); 0 for any.
     pub expected_revision: __u64,
@@ -153,9 +153,9 @@ opts!(bpf_prog_detach_opts { sz, flags, relative_fd, relative_id, expected_revis
 /// @param type     `BPF_*` attach type
 /// @param opts     options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: a descriptor is bad
-///   - ENOENT: it is not attached there
-///   - EINVAL: program, hook and type do not go together; relative_fd and relative_id both given; bad opts
+///   - EBADF: a descriptor is invalid
+///   - ENOENT: the program is not attached there
+///   - EINVAL: invalid combination of program, hook and type; relative_fd and relative_id both given; bad opts
 ///   - EPERM: needs CAP_NET_ADMIN, for some hooks more
 ///   - ESTALE: the hook is not at expected_revision
 ///
@@ -202,14 +202,14 @@ pub struct bpf_prog_query_opts {
     pub query_flags: __u32,
     /// Out: flags of the hook.
     pub attach_flags: __u32,
-    /// Takes the ids of the programs, in order; may be NULL.
+    /// Array for the ids of the programs, in order; may be NULL.
     pub prog_ids: *mut __u32,
     pub anonymous: bpf_prog_query_opts__count,
-    /// Takes the attach flags of each program (Linux 6.0); may be NULL.
+    /// Array for the attach flags of each program (Linux 6.0); may be NULL.
     pub prog_attach_flags: *mut __u32,
-    /// Takes the ids of the links, 0 where there is none (Linux 6.6); may be NULL.
+    /// Array for the ids of the links, 0 where there is none (Linux 6.6); may be NULL.
     pub link_ids: *mut __u32,
-    /// Takes the attach flags of each link (Linux 6.6); may be NULL.
+    /// Array for the attach flags of each link (Linux 6.6); may be NULL.
     pub link_attach_flags: *mut __u32,
     /// Out: revision of the hook (Linux 6.6).
     pub revision: __u64,
@@ -231,11 +231,11 @@ opts!(bpf_prog_query_opts {
 pub union bpf_prog_query_opts__count {
     /// Older name of count.
     pub prog_cnt: __u32,
-    /// In: room in each of the arrays, in elements. Out: how many are attached.
+    /// In: capacity of each array, in elements. Out: how many programs are attached.
     pub count: __u32,
 }
 
-/// Ask what is attached to a hook, with options.
+/// Query what is attached to a hook, with options.
 ///
 /// The outputs attach_flags, count and revision are written on failure too.
 ///
@@ -243,9 +243,9 @@ pub union bpf_prog_query_opts__count {
 /// @param type    `BPF_*` attach type
 /// @param opts    options and outputs, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: target is bad
-///   - EINVAL: hook, type and flags do not go together; bad opts
-///   - ENOSPC: there is not room for all; count says how many there are
+///   - EBADF: target is invalid
+///   - EINVAL: invalid combination of hook, type and flags; bad opts
+///   - ENOSPC: the arrays are too small; count is the number of programs attached
 ///   - EPERM: needs CAP_NET_ADMIN
 ///
 /// Since Linux 4.15. See bpf(2), BPF_PROG_QUERY.
@@ -278,14 +278,14 @@ pub unsafe extern "C" fn bpf_prog_query_opts(
     })
 }
 
-/// Ask what is attached to a hook.
+/// Query what is attached to a hook.
 ///
 /// @param target_fd     the hook
 /// @param type          `BPF_*` attach type
 /// @param query_flags   BPF_F_QUERY_EFFECTIVE: also what is inherited
 /// @param attach_flags  out, also on failure: flags of the hook; may be NULL
-/// @param prog_ids      takes the ids of the programs, in order; may be NULL
-/// @param prog_cnt      in: room in prog_ids, in elements; out, also on failure: how many are attached
+/// @param prog_ids      out: the ids of the programs, in order; may be NULL
+/// @param prog_cnt      in: capacity of prog_ids, in elements; out, also on failure: how many programs are attached
 /// @return 0, or a negative error code (also in errno): as bpf_prog_query_opts(), and
 ///   - EINVAL: prog_cnt is NULL
 ///

@@ -16,9 +16,9 @@ use crate::types::__u32;
 pub struct bpf_btf_load_opts {
     /// Size of this struct, for forward and backward compatibility.
     pub sz: usize,
-    /// Takes the kernel's log; may be NULL.
+    /// Buffer for the kernel's log; may be NULL.
     pub log_buf: *mut c_char,
-    /// What to log: 0 nothing unless loading fails and log_buf is given, 1 the types, 2 more.
+    /// What to log: 0 nothing unless loading fails and log_buf is given, 1 the types, 2 more details.
     pub log_level: __u32,
     /// Size of log_buf, in bytes.
     pub log_size: __u32,
@@ -33,8 +33,8 @@ opts!(bpf_btf_load_opts { sz, log_buf, log_level, log_size, log_true_size, btf_f
 
 /// Load type information in BTF's binary format.
 ///
-/// If it fails and opts asks for a log (log_buf) but not for a level (log_level 0), it is tried
-/// once more with level 1, so that log_buf says why.
+/// If it fails and opts provides a log buffer (log_buf) but no level (log_level 0), it is retried
+/// once with level 1, so that log_buf explains the failure.
 ///
 /// On a kernel before 5.11, the first map, program or BTF of a process raises its
 /// RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
@@ -43,7 +43,7 @@ opts!(bpf_btf_load_opts { sz, log_buf, log_level, log_size, log_true_size, btf_f
 /// @param btf_size  their size, in bytes
 /// @param opts      options and outputs, or NULL
 /// @return descriptor of the BTF object, to be closed by the caller, or a negative error code (also in errno):
-///   - EINVAL: the data is wrong, the log says why; log_size without log_buf; bad opts
+///   - EINVAL: the data is invalid (the log explains why); log_size without log_buf; bad opts
 ///   - E2BIG: the data is too large
 ///   - EPERM: needs CAP_BPF
 ///   - ENOSPC: the log did not fit into log_buf

@@ -15,7 +15,7 @@ use crate::types::{__s32, __u32, __u64, bpf_attach_type, bpf_iter_link_info};
 
 /// Options of bpf_link_create().
 ///
-/// At most one member of the union is given, the one that belongs to the attach type.
+/// At most one member of the union may be set, the one that belongs to the attach type.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpf_link_create_opts {
@@ -23,7 +23,7 @@ pub struct bpf_link_create_opts {
     pub sz: usize,
     /// `BPF_F_*` flags of the attachment.
     pub flags: __u32,
-    /// For BPF_TRACE_ITER: what to iterate over, as the kernel's union says.
+    /// For BPF_TRACE_ITER: what to iterate over, in the kernel's own union.
     pub iter_info: *mut bpf_iter_link_info,
     /// Size of iter_info, in bytes.
     pub iter_info_len: __u32,
@@ -59,7 +59,7 @@ pub union bpf_link_create_opts__member {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpf_link_create_opts__perf_event {
-    /// What bpf_get_attach_cookie() gives the program.
+    /// What bpf_get_attach_cookie() returns in the program.
     pub bpf_cookie: __u64,
 }
 fields!(bpf_link_create_opts__perf_event { bpf_cookie });
@@ -71,9 +71,9 @@ pub struct bpf_link_create_opts__kprobe_multi {
     pub flags: __u32,
     /// Number of functions.
     pub cnt: __u32,
-    /// Their names, or NULL.
+    /// Names of the functions, or NULL.
     pub syms: *mut *const c_char,
-    /// Their addresses, or NULL.
+    /// Addresses of the functions, or NULL.
     pub addrs: *const c_ulong,
     /// A cookie for each, or NULL.
     pub cookies: *const __u64,
@@ -85,19 +85,19 @@ fields!(bpf_link_create_opts__kprobe_multi { flags, cnt, syms, addrs, cookies })
 pub struct bpf_link_create_opts__uprobe_multi {
     /// `BPF_F_UPROBE_MULTI_*` flags.
     pub flags: __u32,
-    /// Number of places.
+    /// Number of probes.
     pub cnt: __u32,
-    /// The file they are in.
+    /// The file that is probed.
     pub path: *const c_char,
-    /// Their offsets in the file, in bytes.
+    /// Offset of each probe in the file, in bytes.
     pub offsets: *const c_ulong,
     /// Offset of a reference counter for each, or NULL.
     pub ref_ctr_offsets: *const c_ulong,
     /// A cookie for each, or NULL.
     pub cookies: *const __u64,
-    /// Process to watch; 0 for all.
+    /// Process to trace; 0 for all.
     pub pid: __u32,
-    /// Folder that path starts from, with BPF_F_UPROBE_MULTI_PATH_FD.
+    /// Directory that path is relative to, with BPF_F_UPROBE_MULTI_PATH_FD.
     pub path_fd: __u32,
 }
 fields!(bpf_link_create_opts__uprobe_multi { flags, cnt, path, offsets, ref_ctr_offsets, cookies, pid, path_fd });
@@ -105,7 +105,7 @@ fields!(bpf_link_create_opts__uprobe_multi { flags, cnt, path, offsets, ref_ctr_
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpf_link_create_opts__tracing {
-    /// What bpf_get_attach_cookie() gives the program.
+    /// What bpf_get_attach_cookie() returns in the program.
     pub cookie: __u64,
 }
 fields!(bpf_link_create_opts__tracing { cookie });
@@ -127,9 +127,9 @@ fields!(bpf_link_create_opts__netfilter { pf, hooknum, priority, flags });
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpf_link_create_opts__tcx {
-    /// Program or link to go before or after; not with relative_id.
+    /// Program or link to attach before or after; not with relative_id.
     pub relative_fd: __u32,
-    /// Its id, instead.
+    /// Its id, instead of a descriptor.
     pub relative_id: __u32,
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
@@ -139,9 +139,9 @@ fields!(bpf_link_create_opts__tcx { relative_fd, relative_id, expected_revision 
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpf_link_create_opts__netkit {
-    /// Program or link to go before or after; not with relative_id.
+    /// Program or link to attach before or after; not with relative_id.
     pub relative_fd: __u32,
-    /// Its id, instead.
+    /// Its id, instead of a descriptor.
     pub relative_id: __u32,
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
@@ -150,9 +150,9 @@ pub struct bpf_link_create_opts__netkit {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpf_link_create_opts__cgroup {
-    /// Program or link to go before or after; not with relative_id.
+    /// Program or link to attach before or after; not with relative_id.
     pub relative_fd: __u32,
-    /// Its id, instead.
+    /// Its id, instead of a descriptor.
     pub relative_id: __u32,
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
@@ -191,22 +191,22 @@ unsafe impl Opts for bpf_link_create_opts {
 /// Where the union of the members starts.
 const MEMBER: usize = offset_of!(bpf_link_create_opts, anonymous);
 
-/// Attach a program, and have a link hold the attachment.
+/// Attach a program through a link, which holds the attachment.
 ///
-/// With the attach types of fentry, fexit, fmod_ret, LSM and raw tracepoints, and without options,
-/// a kernel that cannot make a link of it is asked for the older form, bpf_raw_tracepoint_open().
+/// For the attach types of fentry, fexit, fmod_ret, LSM and raw tracepoints without options, and on
+/// a kernel that cannot create such a link, it does what bpf_raw_tracepoint_open() does.
 ///
 /// @param prog_fd      the program (for struct_ops the map)
 /// @param target_fd    what to attach to: a cgroup, a network namespace, a perf event, a program; for TCX, netkit and XDP the index of a network device
 /// @param attach_type  `BPF_*` attach type
 /// @param opts         options, or NULL
 /// @return descriptor of the link, to be closed by the caller, or a negative error code (also in errno):
-///   - EBADF: a descriptor is bad
-///   - EINVAL: program, target, attach type and options do not go together; options that
+///   - EBADF: a descriptor is invalid
+///   - EINVAL: invalid combination of program, target, attach type and options; options that
 ///     belong to another attach type; relative_fd and relative_id both given; bad opts
-///   - EPERM: needs the capability that attaching such a program does
-///   - EBUSY: another program is attached there and does not share
-///   - EOPNOTSUPP, ENOTSUPP (524): the kernel was built without it
+///   - EPERM: the caller lacks the capability required to attach this type of program
+///   - EBUSY: another program is attached there exclusively
+///   - EOPNOTSUPP, ENOTSUPP (524): the kernel was built without support for it
 ///
 /// Since Linux 5.7. See bpf(2), BPF_LINK_CREATE.
 #[unsafe(no_mangle)]
@@ -385,7 +385,7 @@ fn had_raw_tracepoint_form(attach_type: u32) -> bool {
 pub struct bpf_link_update_opts {
     /// Size of this struct, for forward and backward compatibility.
     pub sz: usize,
-    /// BPF_F_REPLACE: only if old_prog_fd or old_map_fd is what the link holds now.
+    /// BPF_F_REPLACE: replace only if the link holds old_prog_fd or old_map_fd now.
     pub flags: __u32,
     /// The program that is to be replaced.
     pub old_prog_fd: __u32,
@@ -400,8 +400,8 @@ opts!(bpf_link_update_opts { sz, flags, old_prog_fd, old_map_fd });
 /// @param new_prog_fd  the new program (or map)
 /// @param opts         options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: a descriptor is bad
-///   - EINVAL: the program does not suit the link; old_prog_fd and old_map_fd both given; bad opts
+///   - EBADF: a descriptor is invalid
+///   - EINVAL: the program does not fit the link; old_prog_fd and old_map_fd both given; bad opts
 ///   - EPERM: BPF_F_REPLACE, and the link holds another program
 ///   - ENOLINK: the link is detached
 ///
@@ -428,12 +428,12 @@ pub unsafe extern "C" fn bpf_link_update(
     })
 }
 
-/// Detach a link, which stays as a link to nothing.
+/// Detach a link; the link object remains, attached to nothing.
 ///
 /// @param link_fd  the link
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: link_fd is bad
-///   - EINVAL: it is no link
+///   - EBADF: link_fd is invalid
+///   - EINVAL: link_fd is not a link
 ///   - EOPNOTSUPP: links of this type cannot be detached; close them
 ///
 /// Since Linux 5.9. See bpf(2), BPF_LINK_DETACH.
@@ -442,12 +442,12 @@ pub unsafe extern "C" fn bpf_link_detach(link_fd: c_int) -> c_int {
     to_c(|| call(&mut LinkDetach { link_fd: link_fd as u32 }))
 }
 
-/// Make an iterator of an iterator link: reading from it runs the program.
+/// Create an iterator from an iterator link; reading from it runs the program.
 ///
-/// @param link_fd  link made with BPF_TRACE_ITER
+/// @param link_fd  link created with BPF_TRACE_ITER
 /// @return descriptor to read from, to be closed by the caller, or a negative error code (also in errno):
-///   - EBADF: link_fd is bad
-///   - EINVAL: it is no iterator link
+///   - EBADF: link_fd is invalid
+///   - EINVAL: link_fd is not an iterator link
 ///
 /// Since Linux 5.8. See bpf(2), BPF_ITER_CREATE.
 #[unsafe(no_mangle)]

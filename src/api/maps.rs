@@ -10,7 +10,8 @@ use crate::opts::{self, InOut, field, opts};
 use crate::result::{Out, to_c};
 use crate::types::{__s32, __u32, __u64, bpf_map_type};
 
-/// Where the kernel may explain a refusal: a log for commands that have none of their own.
+/// A log for commands that have no log fields of their own: the kernel may write there why it
+/// rejected the call.
 ///
 /// Kernels without common attributes write nothing.
 #[repr(C)]
@@ -18,7 +19,7 @@ use crate::types::{__s32, __u32, __u64, bpf_map_type};
 pub struct bpf_log_opts {
     /// Size of this struct, for forward and backward compatibility.
     pub sz: usize,
-    /// Takes the log; may be NULL.
+    /// Buffer for the log; may be NULL.
     pub buf: *mut c_char,
     /// Size of `buf`, in bytes.
     pub size: __u32,
@@ -43,7 +44,7 @@ pub struct bpf_map_create_opts {
     pub btf_value_type_id: __u32,
     /// For struct_ops maps: type in the kernel's own BTF (Linux 5.6).
     pub btf_vmlinux_value_type_id: __u32,
-    /// For maps of maps: a map that shows what the inner maps are like (Linux 4.12).
+    /// For maps of maps: a map that serves as the template for the inner maps (Linux 4.12).
     pub inner_map_fd: __u32,
     /// `BPF_F_*` flags of the map (Linux 4.6).
     pub map_flags: __u32,
@@ -61,7 +62,7 @@ pub struct bpf_map_create_opts {
     pub excl_prog_hash: *const c_void,
     /// Size of the hash, in bytes.
     pub excl_prog_hash_size: __u32,
-    /// In and out: takes the kernel's message about a refused map; may be NULL.
+    /// In and out: receives the kernel's message about a rejected map; may be NULL.
     pub log_opts: *mut bpf_log_opts,
 }
 opts!(bpf_map_create_opts {
@@ -91,13 +92,13 @@ opts!(bpf_map_create_opts {
 /// @param map_name     name, cut at 15 bytes; NULL for none; left out on kernels before 4.15
 /// @param key_size     size of a key, in bytes
 /// @param value_size   size of a value, in bytes
-/// @param max_entries  most elements that the map can hold
+/// @param max_entries  maximum number of elements
 /// @param opts         options, or NULL
 /// @return descriptor of the map, to be closed by the caller, or a negative error code (also in errno):
-///   - EINVAL: the type, the sizes or the flags do not go together; bad opts
+///   - EINVAL: invalid combination of type, sizes and flags; bad opts
 ///   - EPERM: needs CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
 ///   - E2BIG: the sizes are too large for this type
-///   - ENOMEM: the kernel has no memory for it
+///   - ENOMEM: the kernel has not enough memory
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_CREATE.
 #[unsafe(no_mangle)]
@@ -159,12 +160,12 @@ pub unsafe extern "C" fn bpf_map_create(
 /// @param value  value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
 /// @param flags  BPF_ANY (0), BPF_NOEXIST (only add), BPF_EXIST (only replace), BPF_F_LOCK (Linux 5.1)
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is no map
-///   - EEXIST: BPF_NOEXIST, and the key is there
-///   - ENOENT: BPF_EXIST, and the key is not there
-///   - E2BIG: the map is full, or the index too high
+///   - EBADF: fd is not a map
+///   - EEXIST: BPF_NOEXIST, and the key exists
+///   - ENOENT: BPF_EXIST, and the key does not exist
+///   - E2BIG: the map is full, or the index is too large
 ///   - EINVAL: unknown flags
-///   - EPERM: the map is frozen, or the descriptor not for writing
+///   - EPERM: the map is frozen, or the descriptor is not open for writing
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_UPDATE_ELEM.
 #[unsafe(no_mangle)]
@@ -183,9 +184,9 @@ pub unsafe extern "C" fn bpf_map_update_elem(
 /// @param key    key, of the map's key size
 /// @param value  out: its value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is no map
-///   - ENOENT: the key is not there
-///   - EPERM: the descriptor is not for reading
+///   - EBADF: fd is not a map
+///   - ENOENT: the key does not exist
+///   - EPERM: the descriptor is not open for reading
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_LOOKUP_ELEM.
 #[unsafe(no_mangle)]
@@ -215,15 +216,15 @@ pub unsafe extern "C" fn bpf_map_lookup_elem_flags(
 
 /// Look up an element and delete it, in one step.
 ///
-/// For queues and stacks the key is NULL, and the element is the next one.
+/// For queues and stacks the key must be NULL; the next element is returned.
 ///
 /// @param fd     the map
 /// @param key    key, of the map's key size
 /// @param value  out: its value, as for bpf_map_lookup_elem()
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is no map
-///   - ENOENT: the key is not there, or the queue is empty
-///   - ENOTSUPP (524) or EINVAL: not for this type of map
+///   - EBADF: fd is not a map
+///   - ENOENT: the key does not exist, or the queue is empty
+///   - ENOTSUPP (524) or EINVAL: not supported by this type of map
 ///
 /// Since Linux 4.20 for queues and stacks, 5.14 for hashes. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_ELEM.
 #[unsafe(no_mangle)]
@@ -256,8 +257,8 @@ pub unsafe extern "C" fn bpf_map_lookup_and_delete_elem_flags(
 /// @param fd   the map
 /// @param key  key, of the map's key size
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is no map
-///   - ENOENT: the key is not there
+///   - EBADF: fd is not a map
+///   - ENOENT: the key does not exist
 ///   - EINVAL: elements of this type of map cannot be deleted
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_DELETE_ELEM.
@@ -270,7 +271,7 @@ pub unsafe extern "C" fn bpf_map_delete_elem(fd: c_int, key: *const c_void) -> c
 ///
 /// @param fd     the map
 /// @param key    key, of the map's key size
-/// @param flags  no kernel up to 7.2 takes any
+/// @param flags  no kernel up to 7.2 accepts any
 /// @return 0, or a negative error code (also in errno): as bpf_map_delete_elem(), and
 ///   - EINVAL: unknown flags
 ///
@@ -280,14 +281,14 @@ pub unsafe extern "C" fn bpf_map_delete_elem_flags(fd: c_int, key: *const c_void
     elem::<BPF_MAP_DELETE_ELEM>(fd, key, core::ptr::null(), flags)
 }
 
-/// Find the key that follows another, to walk through a map.
+/// Find the key that follows another one, to iterate over a map.
 ///
 /// @param fd        the map
-/// @param key       key, of the map's key size; NULL, or one that is not there, for the first
+/// @param key       key, of the map's key size; NULL, or a key that does not exist, for the first
 /// @param next_key  out: the key that follows, of the map's key size
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is no map
-///   - ENOENT: key was the last
+///   - EBADF: fd is not a map
+///   - ENOENT: key is the last one
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_GET_NEXT_KEY.
 #[unsafe(no_mangle)]
@@ -295,13 +296,13 @@ pub unsafe extern "C" fn bpf_map_get_next_key(fd: c_int, key: *const c_void, nex
     to_c(|| call(&mut MapGetNextKey { map_fd: fd as u32, key: addr(key), next_key: addr(next_key), ..zeroed() }))
 }
 
-/// Freeze a map: from now on no program outside the kernel can change it.
+/// Freeze a map: from now on it cannot be changed from user space.
 ///
 /// @param fd  the map
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is no map
-///   - EBUSY: it is frozen already, or mapped for writing
-///   - EPERM: the descriptor is not for writing
+///   - EBADF: fd is not a map
+///   - EBUSY: the map is frozen already, or mapped for writing
+///   - EPERM: the descriptor is not open for writing
 ///
 /// Since Linux 5.2. See bpf(2), BPF_MAP_FREEZE.
 #[unsafe(no_mangle)]
@@ -315,7 +316,7 @@ pub unsafe extern "C" fn bpf_map_freeze(fd: c_int) -> c_int {
 pub struct bpf_map_batch_opts {
     /// Size of this struct, for forward and backward compatibility.
     pub sz: usize,
-    /// Flags for each element, as the function for one element takes them.
+    /// Flags for each element, as for the function that handles one element.
     pub elem_flags: __u64,
     /// Flags for the batch; none so far.
     pub flags: __u64,
@@ -329,11 +330,11 @@ opts!(bpf_map_batch_opts { sz, elem_flags, flags });
 /// @param count  in: how many; out, also on failure: how many were deleted
 /// @param opts   options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is no map
-///   - EFAULT: a pointer is bad; count then says nothing
+///   - EBADF: fd is not a map
+///   - EFAULT: a pointer is invalid; count is then meaningless
 ///   - EINVAL: bad opts, or count is NULL
-///   - ENOENT: a key is not there
-///   - ENOTSUPP (524): not for this type of map
+///   - ENOENT: a key does not exist
+///   - ENOTSUPP (524): not supported by this type of map
 ///
 /// Since Linux 5.6. See bpf(2), BPF_MAP_DELETE_BATCH.
 #[unsafe(no_mangle)]
@@ -352,22 +353,22 @@ pub unsafe extern "C" fn bpf_map_delete_batch(
 ///
 /// The batches of a map are read one after another: the position that one call writes to
 /// out_batch is the next call's in_batch. The end is reached when a call returns -ENOENT;
-/// the count elements of that last call are good.
+/// the count elements of that last call are valid.
 ///
 /// @param fd         the map
 /// @param in_batch   position, of the map's key size (at least 4 bytes); NULL to begin
 /// @param out_batch  out: position of the next batch, of the same size
 /// @param keys       out: room for count keys
 /// @param values     out: room for count values
-/// @param count      in: most elements to read; out, also on failure: elements read
+/// @param count      in: maximum number of elements to read; out, also on failure: elements read
 /// @param opts       options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is no map
-///   - EFAULT: a pointer is bad; count then says nothing
+///   - EBADF: fd is not a map
+///   - EFAULT: a pointer is invalid; count is then meaningless
 ///   - EINVAL: bad opts, or count is NULL
 ///   - ENOENT: there are no more elements
 ///   - ENOSPC: count is less than the elements of one hash bucket
-///   - ENOTSUPP (524): not for this type of map
+///   - ENOTSUPP (524): not supported by this type of map
 ///
 /// Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_BATCH.
 #[unsafe(no_mangle)]
@@ -393,7 +394,7 @@ pub unsafe extern "C" fn bpf_map_lookup_batch(
 
 /// Look up several elements and delete them.
 ///
-/// The parameters, the result and the way to walk through the map are those of bpf_map_lookup_batch().
+/// The parameters, the result and the way to iterate are those of bpf_map_lookup_batch().
 ///
 /// Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_BATCH.
 #[unsafe(no_mangle)]
@@ -425,11 +426,11 @@ pub unsafe extern "C" fn bpf_map_lookup_and_delete_batch(
 /// @param count   in: how many; out, also on failure: how many were written
 /// @param opts    options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is no map
-///   - EFAULT: a pointer is bad; count then says nothing
+///   - EBADF: fd is not a map
+///   - EFAULT: a pointer is invalid; count is then meaningless
 ///   - EINVAL: bad opts, or count is NULL
 ///   - E2BIG: the map is full
-///   - ENOTSUPP (524): not for this type of map
+///   - ENOTSUPP (524): not supported by this type of map
 ///
 /// Since Linux 5.6. See bpf(2), BPF_MAP_UPDATE_BATCH.
 #[unsafe(no_mangle)]

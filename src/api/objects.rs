@@ -1,4 +1,4 @@
-//! What all objects have: ids, descriptors by id, information, pins in a BPF file system.
+//! Common to all objects: ids, descriptors by id, information, pins in a BPF file system.
 
 use core::ffi::{c_char, c_int, c_void};
 use core::ptr::null;
@@ -18,15 +18,15 @@ pub struct bpf_obj_pin_opts {
     pub sz: usize,
     /// BPF_F_PATH_FD, if path_fd is given (Linux 6.5).
     pub file_flags: __u32,
-    /// Folder that a relative path starts from (Linux 6.5).
+    /// Directory that a relative path starts from (Linux 6.5).
     pub path_fd: c_int,
 }
 opts!(bpf_obj_pin_opts { sz, file_flags, path_fd });
 
-/// Pin an object: give it a name in a BPF file system, which keeps it.
+/// Pin an object: give it a name in a BPF file system, which keeps it alive.
 ///
 /// @param fd        map, program, link or BTF object
-/// @param pathname  the name; the file must not be there yet
+/// @param pathname  the name; the file must not exist yet
 /// @return 0, or a negative error code (also in errno): as bpf_obj_pin_opts()
 ///
 /// Since Linux 4.4. See bpf(2), BPF_OBJ_PIN.
@@ -39,14 +39,14 @@ pub unsafe extern "C" fn bpf_obj_pin(fd: c_int, pathname: *const c_char) -> c_in
 /// Pin an object, with options.
 ///
 /// @param fd        map, program, link or BTF object
-/// @param pathname  the name; the file must not be there yet
+/// @param pathname  the name; the file must not exist yet
 /// @param opts      options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is bad
-///   - EEXIST: the file is there
-///   - ENOENT: a folder of the path is not there
+///   - EBADF: fd is invalid
+///   - EEXIST: the file exists
+///   - ENOENT: a directory of the path does not exist
 ///   - EINVAL: fd cannot be pinned, unknown flags, bad opts
-///   - EPERM: the file system is not a BPF file system, or the caller may not
+///   - EPERM: the file system is not a BPF file system, or the caller lacks the permission
 ///
 /// Since Linux 4.4. See bpf(2), BPF_OBJ_PIN.
 #[unsafe(no_mangle)]
@@ -71,7 +71,7 @@ pub struct bpf_obj_get_opts {
     pub sz: usize,
     /// BPF_F_RDONLY, BPF_F_WRONLY (Linux 4.15); BPF_F_PATH_FD, if path_fd is given (Linux 6.5).
     pub file_flags: __u32,
-    /// Folder that a relative path starts from (Linux 6.5).
+    /// Directory that a relative path starts from (Linux 6.5).
     pub path_fd: c_int,
 }
 opts!(bpf_obj_get_opts { sz, file_flags, path_fd });
@@ -93,10 +93,10 @@ pub unsafe extern "C" fn bpf_obj_get(pathname: *const c_char) -> c_int {
 /// @param pathname  its name in a BPF file system
 /// @param opts      options, or NULL
 /// @return descriptor, to be closed by the caller, or a negative error code (also in errno):
-///   - ENOENT: the file is not there
-///   - EACCES: the file is no pinned object, or may not be opened so
+///   - ENOENT: the file does not exist
+///   - EACCES: the file is not a pinned object, or may not be opened in this mode
 ///   - EINVAL: unknown flags, bad opts
-///   - EPERM: needs CAP_BPF, if the system does not let everyone use bpf(2)
+///   - EPERM: needs CAP_BPF, unless the system allows unprivileged bpf(2)
 ///
 /// Since Linux 4.4. See bpf(2), BPF_OBJ_GET.
 #[unsafe(no_mangle)]
@@ -113,12 +113,12 @@ pub unsafe extern "C" fn bpf_obj_get_opts(pathname: *const c_char, opts: *const 
     })
 }
 
-/// Find the program whose id comes next, to walk through all.
+/// Find the program with the next id, to iterate over all programs.
 ///
 /// @param start_id  id to start after; 0 for the first
 /// @param next_id   out: the id; written on success only
 /// @return 0, or a negative error code (also in errno):
-///   - ENOENT: there is no further one
+///   - ENOENT: there is no object with a higher id
 ///   - EPERM: needs CAP_SYS_ADMIN
 ///   - EINVAL: next_id is NULL
 ///
@@ -129,7 +129,7 @@ pub unsafe extern "C" fn bpf_prog_get_next_id(start_id: __u32, next_id: *mut __u
     unsafe { get_next_id::<BPF_PROG_GET_NEXT_ID>(start_id, next_id) }
 }
 
-/// Find the map whose id comes next, to walk through all.
+/// Find the map with the next id, to iterate over all maps.
 ///
 /// The parameters and the result are those of bpf_prog_get_next_id().
 ///
@@ -140,7 +140,7 @@ pub unsafe extern "C" fn bpf_map_get_next_id(start_id: __u32, next_id: *mut __u3
     unsafe { get_next_id::<BPF_MAP_GET_NEXT_ID>(start_id, next_id) }
 }
 
-/// Find the BTF object whose id comes next, to walk through all.
+/// Find the BTF object with the next id, to iterate over all BTF objects.
 ///
 /// The parameters and the result are those of bpf_prog_get_next_id().
 ///
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn bpf_btf_get_next_id(start_id: __u32, next_id: *mut __u3
     unsafe { get_next_id::<BPF_BTF_GET_NEXT_ID>(start_id, next_id) }
 }
 
-/// Find the link whose id comes next, to walk through all.
+/// Find the link with the next id, to iterate over all links.
 ///
 /// The parameters and the result are those of bpf_prog_get_next_id().
 ///
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn bpf_prog_get_fd_by_id(id: __u32) -> c_int {
 /// @param id    the id
 /// @param opts  options, or NULL
 /// @return descriptor, to be closed by the caller, or a negative error code (also in errno):
-///   - ENOENT: there is none of this id
+///   - ENOENT: there is no object with this id
 ///   - EPERM: needs CAP_SYS_ADMIN
 ///   - EINVAL: unknown flags, bad opts
 ///
@@ -281,17 +281,17 @@ pub unsafe extern "C" fn bpf_link_get_fd_by_id_opts(id: __u32, opts: *const bpf_
     unsafe { get_fd_by_id::<BPF_LINK_GET_FD_BY_ID>(id, opts) }
 }
 
-/// Ask about an object of any kind.
+/// Get information about an object of any kind.
 ///
 /// @param bpf_fd    map, program, link or BTF object
 /// @param info      in and out: struct bpf_map_info, bpf_prog_info, bpf_link_info or bpf_btf_info; zeroed, or with
 ///                  the pointers and sizes set that the kernel is to fill
 /// @param info_len  in: size of info, in bytes; out: how much of it the kernel filled, on success only
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: bpf_fd is bad
-///   - EINVAL: it is no BPF object, or info_len is NULL
+///   - EBADF: bpf_fd is invalid
+///   - EINVAL: bpf_fd is not a BPF object, or info_len is NULL
 ///   - E2BIG: info is larger than the kernel's and the surplus is not zero
-///   - EFAULT: a pointer is bad
+///   - EFAULT: a pointer is invalid
 ///
 /// Since Linux 4.13. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
 #[unsafe(no_mangle)]
@@ -308,7 +308,7 @@ pub unsafe extern "C" fn bpf_obj_get_info_by_fd(bpf_fd: c_int, info: *mut c_void
     })
 }
 
-/// Ask about a program.
+/// Get information about a program.
 ///
 /// @param prog_fd   the program
 /// @param info      in and out, as for bpf_obj_get_info_by_fd()
@@ -326,7 +326,7 @@ pub unsafe extern "C" fn bpf_prog_get_info_by_fd(
     unsafe { bpf_obj_get_info_by_fd(prog_fd, info.cast(), info_len) }
 }
 
-/// Ask about a map.
+/// Get information about a map.
 ///
 /// @param map_fd    the map
 /// @param info      in and out, as for bpf_obj_get_info_by_fd()
@@ -340,7 +340,7 @@ pub unsafe extern "C" fn bpf_map_get_info_by_fd(map_fd: c_int, info: *mut bpf_ma
     unsafe { bpf_obj_get_info_by_fd(map_fd, info.cast(), info_len) }
 }
 
-/// Ask about a BTF object.
+/// Get information about a BTF object.
 ///
 /// @param btf_fd    the BTF object
 /// @param info      in and out, as for bpf_obj_get_info_by_fd()
@@ -354,7 +354,7 @@ pub unsafe extern "C" fn bpf_btf_get_info_by_fd(btf_fd: c_int, info: *mut bpf_bt
     unsafe { bpf_obj_get_info_by_fd(btf_fd, info.cast(), info_len) }
 }
 
-/// Ask about a link.
+/// Get information about a link.
 ///
 /// @param link_fd   the link
 /// @param info      in and out, as for bpf_obj_get_info_by_fd()

@@ -1,4 +1,4 @@
-//! Programs: loading, running, binding, their messages.
+//! Programs: loading, running, binding, reading their output streams.
 
 use core::ffi::{c_char, c_int, c_void};
 
@@ -16,9 +16,9 @@ use crate::types::{__u32, bpf_attach_type, bpf_insn, bpf_prog_type};
 pub struct bpf_prog_load_opts {
     /// Size of this struct, for forward and backward compatibility.
     pub sz: usize,
-    /// How many times to try while the kernel answers EAGAIN; 0 means 5.
+    /// Maximum number of attempts while the kernel returns EAGAIN; 0 means 5.
     pub attempts: c_int,
-    /// What the program is to be attached to, where the type leaves that open (Linux 4.17).
+    /// How the program will be attached, for program types that need to know (Linux 4.17).
     pub expected_attach_type: bpf_attach_type,
     /// BTF object that describes the program (Linux 5.0).
     pub prog_btf_fd: __u32,
@@ -34,7 +34,7 @@ pub struct bpf_prog_load_opts {
     pub attach_prog_fd: __u32,
     /// BTF object of the module to attach to (Linux 5.11).
     pub attach_btf_obj_fd: __u32,
-    /// Descriptors that the instructions name by index (Linux 5.14).
+    /// Descriptors that the instructions refer to by index (Linux 5.14).
     pub fd_array: *const c_int,
     /// Function records for prog_btf_fd (Linux 5.0).
     pub func_info: *const c_void,
@@ -48,11 +48,11 @@ pub struct bpf_prog_load_opts {
     pub line_info_cnt: __u32,
     /// Size of one line record, in bytes.
     pub line_info_rec_size: __u32,
-    /// What the verifier logs: 0 nothing unless loading fails and log_buf is given, 1 its course, 2 more, 4 statistics.
+    /// What the verifier logs: 0 nothing unless loading fails and log_buf is given, 1 its decisions, 2 more details, 4 statistics.
     pub log_level: __u32,
     /// Size of log_buf, in bytes.
     pub log_size: __u32,
-    /// Takes the verifier's log; may be NULL.
+    /// Buffer for the verifier log; may be NULL.
     pub log_buf: *mut c_char,
     /// Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4).
     pub log_true_size: __u32,
@@ -87,27 +87,27 @@ opts!(bpf_prog_load_opts {
     fd_array_cnt,
 });
 
-/// Load a program: the kernel verifies it and keeps it while a descriptor, a pin or a link does.
+/// Load a program. The kernel verifies it, and keeps it as long as a descriptor, a pin or a link refers to it.
 ///
-/// If the kernel answers EAGAIN, the load is tried again, opts->attempts times in all. If the
-/// kernel knows shorter function or line records than the caller, the load is tried again with
-/// the surplus zeroed. If it fails and opts asks for a log (log_buf) but not for a level
-/// (log_level 0), it is tried once more with level 1, so that log_buf says why.
+/// If the kernel returns EAGAIN, the load is retried, up to opts->attempts attempts in all. If the
+/// kernel knows shorter function or line records than the caller, the load is retried with
+/// the surplus zeroed. If it fails and opts provides a log buffer (log_buf) but no level
+/// (log_level 0), it is retried once with level 1, so that log_buf explains the failure.
 ///
 /// On a kernel before 5.11, the first map, program or BTF of a process raises its
 /// RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
 ///
 /// @param prog_type  `BPF_PROG_TYPE_*`
 /// @param prog_name  name, cut at 15 bytes; NULL for none; left out on kernels before 4.15
-/// @param license    licence, e.g. "GPL", which decides what helpers it may call
+/// @param license    licence, e.g. "GPL", which decides which helpers the program may call
 /// @param insns      the instructions
 /// @param insn_cnt   number of instructions
 /// @param opts       options and outputs, or NULL
 /// @return descriptor of the program, to be closed by the caller, or a negative error code (also in errno):
-///   - EACCES: the verifier refuses the program; the log says why
-///   - EINVAL: the type, the instructions or the options do not go together; bad opts
+///   - EACCES: the verifier rejected the program; the log explains why
+///   - EINVAL: invalid combination of type, instructions and options; bad opts
 ///   - EPERM: needs CAP_BPF, for tracing CAP_PERFMON, for networking CAP_NET_ADMIN
-///   - E2BIG: too many instructions, or too complex
+///   - E2BIG: the program has too many instructions, or is too complex
 ///   - ENOSPC: the log did not fit into log_buf
 ///
 /// Since Linux 3.18. See bpf(2), BPF_PROG_LOAD.
@@ -205,7 +205,7 @@ fn load_with_repair(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, a
     let mut result = load(attr, opts, attempts);
     while result == Err(E2BIG) {
         if func_info.is_none() && attr.func_info_cnt != 0 && attr.func_info_rec_size < opts.func_info_rec_size {
-            // SAFETY: the caller's records, which his opts describe.
+            // SAFETY: the caller's records, which the caller's opts describe.
             let copy = unsafe {
                 Records::cut(opts.func_info, opts.func_info_cnt, opts.func_info_rec_size, attr.func_info_rec_size)
             }?;
@@ -213,7 +213,7 @@ fn load_with_repair(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, a
             attr.func_info_rec_size = opts.func_info_rec_size;
             func_info = Some(copy);
         } else if line_info.is_none() && attr.line_info_cnt != 0 && attr.line_info_rec_size < opts.line_info_rec_size {
-            // SAFETY: the caller's records, which his opts describe.
+            // SAFETY: the caller's records, which the caller's opts describe.
             let copy = unsafe {
                 Records::cut(opts.line_info, opts.line_info_cnt, opts.line_info_rec_size, attr.line_info_rec_size)
             }?;
@@ -275,14 +275,14 @@ pub struct bpf_prog_bind_opts {
 }
 opts!(bpf_prog_bind_opts { sz, flags });
 
-/// Bind a map to a program, so that it lives as long, though no instruction names it.
+/// Bind a map to a program, so that the map lives as long as the program even if no instruction refers to it.
 ///
 /// @param prog_fd  the program
 /// @param map_fd   the map
 /// @param opts     options, or NULL
-/// @return 0, also if they are bound already, or a negative error code (also in errno):
-///   - EBADF: a descriptor is bad
-///   - EINVAL: a descriptor is of another kind; bad opts
+/// @return 0 (also if they are bound already), or a negative error code (also in errno):
+///   - EBADF: a descriptor is invalid
+///   - EINVAL: a descriptor is of the wrong kind; bad opts
 ///
 /// Since Linux 5.10. See bpf(2), BPF_PROG_BIND_MAP.
 #[unsafe(no_mangle)]
@@ -302,7 +302,7 @@ pub struct bpf_test_run_opts {
     pub sz: usize,
     /// Packet or other data to run on; NULL for none.
     pub data_in: *const c_void,
-    /// Takes the data as the program leaves it; NULL if unwanted.
+    /// Buffer for the data as the program leaves it; NULL if not wanted.
     pub data_out: *mut c_void,
     /// Size of data_in, in bytes.
     pub data_size_in: __u32,
@@ -310,7 +310,7 @@ pub struct bpf_test_run_opts {
     pub data_size_out: __u32,
     /// Context to run on; NULL for the default (Linux 5.2).
     pub ctx_in: *const c_void,
-    /// Takes the context as the program leaves it; NULL if unwanted (Linux 5.2).
+    /// Buffer for the context as the program leaves it; NULL if not wanted (Linux 5.2).
     pub ctx_out: *mut c_void,
     /// Size of ctx_in, in bytes.
     pub ctx_size_in: __u32,
@@ -354,10 +354,10 @@ opts!(bpf_test_run_opts {
 /// @param prog_fd  the program
 /// @param opts     input and outputs, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: prog_fd is bad
-///   - EINVAL: the sizes or the flags do not suit the program; bad opts
-///   - ENOSPC: data_out is too small; data_size_out says what it takes
-///   - ENOTSUPP (524): not for this type of program
+///   - EBADF: prog_fd is invalid
+///   - EINVAL: the sizes or the flags do not fit the program; bad opts
+///   - ENOSPC: data_out is too small; data_size_out is the size needed
+///   - ENOTSUPP (524): not supported by this type of program
 ///
 /// Since Linux 4.12. See bpf(2), BPF_PROG_TEST_RUN.
 #[unsafe(no_mangle)]
@@ -405,12 +405,12 @@ opts!(bpf_prog_stream_read_opts { sz });
 ///
 /// @param prog_fd    the program
 /// @param stream_id  BPF_STDOUT (1) or BPF_STDERR (2)
-/// @param buf        takes the text, which is not terminated
+/// @param buf        out: the text, not null-terminated
 /// @param buf_len    size of buf, in bytes
 /// @param opts       options, or NULL
-/// @return number of bytes read, 0 if there is nothing, or a negative error code (also in errno):
-///   - EBADF: prog_fd is bad
-///   - EFAULT: buf is bad
+/// @return number of bytes read, 0 if there is nothing to read, or a negative error code (also in errno):
+///   - EBADF: prog_fd is invalid
+///   - EFAULT: buf is invalid
 ///   - ENOENT: there is no such stream
 ///   - EINVAL: bad opts, or an older kernel
 ///
@@ -447,14 +447,14 @@ pub struct bpf_prog_assoc_struct_ops_opts {
 }
 opts!(bpf_prog_assoc_struct_ops_opts { sz, flags });
 
-/// Associate a program with a struct_ops map, for the kernel functions that it calls.
+/// Associate a program with a struct_ops map, for the kernel functions that the program calls.
 ///
 /// @param prog_fd  the program, not itself of type struct_ops
 /// @param map_fd   the struct_ops map
 /// @param opts     options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: a descriptor is bad
-///   - EINVAL: the program or the map is of another type; bad opts, or an older kernel
+///   - EBADF: a descriptor is invalid
+///   - EINVAL: the program or the map is of the wrong type; bad opts, or an older kernel
 ///   - EBUSY: the program is associated with another map
 ///
 /// Since Linux 7.0. See bpf(2), BPF_PROG_ASSOC_STRUCT_OPS.

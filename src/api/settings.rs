@@ -11,9 +11,9 @@ use crate::types::libbpf_strict_mode;
 /// Set what RLIMIT_MEMLOCK is raised to, on kernels that charge BPF memory to it (before 5.11).
 ///
 /// The limit is raised once, before the first map, program or BTF; by default to infinity. If
-/// the real libbpf is loaded too, it is told the same.
+/// libbpf is loaded too, its own limit is set to the same value.
 ///
-/// @param memlock_bytes  the limit, in bytes; 0 for not to raise it
+/// @param memlock_bytes  the limit, in bytes; 0 to leave it unchanged
 /// @return 0, or a negative error code (also in errno):
 ///   - EBUSY: it has been raised already
 #[unsafe(no_mangle)]

@@ -19,16 +19,16 @@ pub struct bpf_token_create_opts {
 }
 opts!(bpf_token_create_opts { sz, flags });
 
-/// Make a token of what a BPF file system delegates to its user namespace.
+/// Create a token with the privileges that a BPF file system delegates to its user namespace.
 ///
-/// @param bpffs_fd  root folder of the file system, mounted with delegate_* options
+/// @param bpffs_fd  root directory of the file system, mounted with delegate_* options
 /// @param opts      options, or NULL
 /// @return descriptor of the token, to be closed by the caller, or a negative error code (also in errno):
-///   - EBADF: bpffs_fd is bad
-///   - EINVAL: it is no BPF file system's root; bad opts, or an older kernel
+///   - EBADF: bpffs_fd is invalid
+///   - EINVAL: bpffs_fd is not the root of a BPF file system; bad opts, or an older kernel
 ///   - ENOENT: the file system delegates nothing
 ///   - EPERM: needs CAP_BPF in the user namespace of the file system
-///   - EOPNOTSUPP: that is the first user namespace, which needs no token
+///   - EOPNOTSUPP: that namespace is the initial one, which needs no token
 ///
 /// Since Linux 6.9. See bpf(2), BPF_TOKEN_CREATE.
 #[unsafe(no_mangle)]

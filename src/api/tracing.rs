@@ -1,4 +1,4 @@
-//! Tracing: raw tracepoints, what a task traces, run-time statistics.
+//! Tracing: raw tracepoints, what a task's descriptor traces, run-time statistics.
 
 use core::ffi::{c_char, c_int};
 
@@ -16,7 +16,7 @@ pub struct bpf_raw_tp_opts {
     pub sz: usize,
     /// Name of the tracepoint; NULL for programs that name their target when they are loaded.
     pub tp_name: *const c_char,
-    /// What bpf_get_attach_cookie() gives the program (Linux 6.10).
+    /// What bpf_get_attach_cookie() returns in the program (Linux 6.10).
     pub cookie: __u64,
 }
 opts!(bpf_raw_tp_opts { sz, tp_name, cookie });
@@ -27,8 +27,8 @@ opts!(bpf_raw_tp_opts { sz, tp_name, cookie });
 /// @param opts     options, or NULL
 /// @return descriptor that holds the attachment, to be closed by the caller, or a negative error code (also in errno):
 ///   - ENOENT: there is no such tracepoint
-///   - EBADF: prog_fd is bad
-///   - EINVAL: the program is of another type; bad opts
+///   - EBADF: prog_fd is invalid
+///   - EINVAL: the program is of the wrong type; bad opts
 ///   - EPERM: needs CAP_PERFMON
 ///
 /// Since Linux 4.17. See bpf(2), BPF_RAW_TRACEPOINT_OPEN.
@@ -59,14 +59,14 @@ pub fn raw_tracepoint_open(prog_fd: c_int, name: *const c_char, cookie: u64) -> 
     call_for_fd(&mut RawTracepointOpen { name: addr(name), prog_fd: prog_fd as u32, pad: 0, cookie })
 }
 
-/// Ask what a task's perf event or raw tracepoint is, and what program is attached to it.
+/// Query which perf event or raw tracepoint a task's descriptor is, and which program is attached to it.
 ///
 /// The outputs are written on failure too; none but buf may be NULL.
 ///
 /// @param pid           the task
 /// @param fd            a descriptor of that task
 /// @param flags         0
-/// @param buf           takes the name of the tracepoint, function or file, terminated; may be NULL
+/// @param buf           out: the name of the tracepoint, function or file, null-terminated; may be NULL
 /// @param buf_len       in: size of buf, in bytes; out: length of the name
 /// @param prog_id       out: id of the program
 /// @param fd_type       out: `BPF_FD_TYPE_*`
@@ -75,9 +75,9 @@ pub fn raw_tracepoint_open(prog_fd: c_int, name: *const c_char, cookie: u64) -> 
 /// @return 0, or a negative error code (also in errno):
 ///   - ENOENT: there is no such task
 ///   - EBADF: the task has no such descriptor
-///   - ENOSPC: buf is too small; what fits of the name is there
-///   - EINVAL: an output is NULL; flags
-///   - ENOTSUPP (524): the descriptor is something else
+///   - ENOSPC: buf is too small and holds a truncated name
+///   - EINVAL: an output is NULL, or flags is not 0
+///   - ENOTSUPP (524): the descriptor is neither a perf event nor a raw tracepoint
 ///   - EPERM: needs CAP_SYS_ADMIN
 ///
 /// Since Linux 4.18. See bpf(2), BPF_TASK_FD_QUERY.
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn bpf_task_fd_query(
     })
 }
 
-/// Have the kernel keep statistics, while the descriptor is open.
+/// Enable statistics in the kernel, as long as the returned descriptor is open.
 ///
 /// @param type  BPF_STATS_RUN_TIME: how often programs run and for how long
 /// @return descriptor, to be closed by the caller, or a negative error code (also in errno):

@@ -55,7 +55,8 @@ LIBBPF_STRICT_MAP_DEFINITIONS = libbpf_strict_mode.LIBBPF_STRICT_MAP_DEFINITIONS
 
 
 class bpf_log_opts(Opts):
-    """Where the kernel may explain a refusal: a log for commands that have none of their own.
+    """A log for commands that have no log fields of their own: the kernel may write there why it
+    rejected the call.
 
     Kernels without common attributes write nothing.
     """
@@ -70,7 +71,7 @@ class bpf_log_opts(Opts):
     sz: int
     """Size of this struct, for forward and backward compatibility."""
     buf: Any
-    """Takes the log; may be None."""
+    """Buffer for the log; may be None."""
     size: int
     """Size of `buf`, in bytes."""
     level: int
@@ -120,7 +121,7 @@ class bpf_map_create_opts(Opts):
     btf_vmlinux_value_type_id: int
     """For struct_ops maps: type in the kernel's own BTF (Linux 5.6)."""
     inner_map_fd: int
-    """For maps of maps: a map that shows what the inner maps are like (Linux 4.12)."""
+    """For maps of maps: a map that serves as the template for the inner maps (Linux 4.12)."""
     map_flags: int
     """`BPF_F_*` flags of the map (Linux 4.6)."""
     map_extra: int
@@ -138,7 +139,7 @@ class bpf_map_create_opts(Opts):
     excl_prog_hash_size: int
     """Size of the hash, in bytes."""
     log_opts: Any
-    """In and out: takes the kernel's message about a refused map; may be None."""
+    """In and out: receives the kernel's message about a rejected map; may be None."""
     if TYPE_CHECKING:
 
         def __init__(
@@ -172,7 +173,7 @@ class bpf_map_batch_opts(Opts):
     sz: int
     """Size of this struct, for forward and backward compatibility."""
     elem_flags: int
-    """Flags for each element, as the function for one element takes them."""
+    """Flags for each element, as for the function that handles one element."""
     flags: int
     """Flags for the batch; none so far."""
     if TYPE_CHECKING:
@@ -216,9 +217,9 @@ class bpf_prog_load_opts(Opts):
     sz: int
     """Size of this struct, for forward and backward compatibility."""
     attempts: int
-    """How many times to try while the kernel answers EAGAIN; 0 means 5."""
+    """Maximum number of attempts while the kernel returns EAGAIN; 0 means 5."""
     expected_attach_type: int
-    """What the program is to be attached to, where the type leaves that open (Linux 4.17)."""
+    """How the program will be attached, for program types that need to know (Linux 4.17)."""
     prog_btf_fd: int
     """BTF object that describes the program (Linux 5.0)."""
     prog_flags: int
@@ -234,7 +235,7 @@ class bpf_prog_load_opts(Opts):
     attach_btf_obj_fd: int
     """BTF object of the module to attach to (Linux 5.11)."""
     fd_array: Any
-    """Descriptors that the instructions name by index (Linux 5.14)."""
+    """Descriptors that the instructions refer to by index (Linux 5.14)."""
     func_info: Any
     """Function records for prog_btf_fd (Linux 5.0)."""
     func_info_cnt: int
@@ -248,11 +249,11 @@ class bpf_prog_load_opts(Opts):
     line_info_rec_size: int
     """Size of one line record, in bytes."""
     log_level: int
-    """What the verifier logs: 0 nothing unless loading fails and log_buf is given, 1 its course, 2 more, 4 statistics."""
+    """What the verifier logs: 0 nothing unless loading fails and log_buf is given, 1 its decisions, 2 more details, 4 statistics."""
     log_size: int
     """Size of log_buf, in bytes."""
     log_buf: Any
-    """Takes the verifier's log; may be None."""
+    """Buffer for the verifier log; may be None."""
     log_true_size: int
     """Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4)."""
     token_fd: int
@@ -334,7 +335,7 @@ class bpf_test_run_opts(Opts):
     data_in: Any
     """Packet or other data to run on; None for none."""
     data_out: Any
-    """Takes the data as the program leaves it; None if unwanted."""
+    """Buffer for the data as the program leaves it; None if not wanted."""
     data_size_in: int
     """Size of data_in, in bytes."""
     data_size_out: int
@@ -342,7 +343,7 @@ class bpf_test_run_opts(Opts):
     ctx_in: Any
     """Context to run on; None for the default (Linux 5.2)."""
     ctx_out: Any
-    """Takes the context as the program leaves it; None if unwanted (Linux 5.2)."""
+    """Buffer for the context as the program leaves it; None if not wanted (Linux 5.2)."""
     ctx_size_in: int
     """Size of ctx_in, in bytes."""
     ctx_size_out: int
@@ -431,9 +432,9 @@ class bpf_btf_load_opts(Opts):
     sz: int
     """Size of this struct, for forward and backward compatibility."""
     log_buf: Any
-    """Takes the kernel's log; may be None."""
+    """Buffer for the kernel's log; may be None."""
     log_level: int
-    """What to log: 0 nothing unless loading fails and log_buf is given, 1 the types, 2 more."""
+    """What to log: 0 nothing unless loading fails and log_buf is given, 1 the types, 2 more details."""
     log_size: int
     """Size of log_buf, in bytes."""
     log_true_size: int
@@ -461,7 +462,7 @@ class bpf_link_create_opts__perf_event(Members):
         ("bpf_cookie", c_uint64),
     )
     bpf_cookie: int
-    """What bpf_get_attach_cookie() gives the program."""
+    """What bpf_get_attach_cookie() returns in the program."""
 
 
 class bpf_link_create_opts__kprobe_multi(Members):
@@ -477,9 +478,9 @@ class bpf_link_create_opts__kprobe_multi(Members):
     cnt: int
     """Number of functions."""
     syms: Any
-    """Their names, or None."""
+    """Names of the functions, or None."""
     addrs: Any
-    """Their addresses, or None."""
+    """Addresses of the functions, or None."""
     cookies: Any
     """A cookie for each, or None."""
 
@@ -498,19 +499,19 @@ class bpf_link_create_opts__uprobe_multi(Members):
     flags: int
     """`BPF_F_UPROBE_MULTI_*` flags."""
     cnt: int
-    """Number of places."""
+    """Number of probes."""
     path: bytes | None
-    """The file they are in."""
+    """The file that is probed."""
     offsets: Any
-    """Their offsets in the file, in bytes."""
+    """Offset of each probe in the file, in bytes."""
     ref_ctr_offsets: Any
     """Offset of a reference counter for each, or None."""
     cookies: Any
     """A cookie for each, or None."""
     pid: int
-    """Process to watch; 0 for all."""
+    """Process to trace; 0 for all."""
     path_fd: int
-    """Folder that path starts from, with BPF_F_UPROBE_MULTI_PATH_FD."""
+    """Directory that path is relative to, with BPF_F_UPROBE_MULTI_PATH_FD."""
 
 
 class bpf_link_create_opts__tracing(Members):
@@ -518,7 +519,7 @@ class bpf_link_create_opts__tracing(Members):
         ("cookie", c_uint64),
     )
     cookie: int
-    """What bpf_get_attach_cookie() gives the program."""
+    """What bpf_get_attach_cookie() returns in the program."""
 
 
 class bpf_link_create_opts__netfilter(Members):
@@ -545,9 +546,9 @@ class bpf_link_create_opts__tcx(Members):
         ("expected_revision", c_uint64),
     )
     relative_fd: int
-    """Program or link to go before or after; not with relative_id."""
+    """Program or link to attach before or after; not with relative_id."""
     relative_id: int
-    """Its id, instead."""
+    """Its id, instead of a descriptor."""
     expected_revision: int
     """Attach only if the hook is at this revision; 0 for any."""
 
@@ -559,9 +560,9 @@ class bpf_link_create_opts__netkit(Members):
         ("expected_revision", c_uint64),
     )
     relative_fd: int
-    """Program or link to go before or after; not with relative_id."""
+    """Program or link to attach before or after; not with relative_id."""
     relative_id: int
-    """Its id, instead."""
+    """Its id, instead of a descriptor."""
     expected_revision: int
     """Attach only if the hook is at this revision; 0 for any."""
 
@@ -573,9 +574,9 @@ class bpf_link_create_opts__cgroup(Members):
         ("expected_revision", c_uint64),
     )
     relative_fd: int
-    """Program or link to go before or after; not with relative_id."""
+    """Program or link to attach before or after; not with relative_id."""
     relative_id: int
-    """Its id, instead."""
+    """Its id, instead of a descriptor."""
     expected_revision: int
     """Attach only if the hook is at this revision; 0 for any."""
 
@@ -631,7 +632,7 @@ class bpf_link_create_opts__member(Union):
 class bpf_link_create_opts(Opts):
     """Options of bpf_link_create().
 
-    At most one member of the union is given, the one that belongs to the attach type.
+    At most one member of the union may be set, the one that belongs to the attach type.
     """
 
     _anonymous_ = ("anonymous",)
@@ -648,7 +649,7 @@ class bpf_link_create_opts(Opts):
     flags: int
     """`BPF_F_*` flags of the attachment."""
     iter_info: Any
-    """For BPF_TRACE_ITER: what to iterate over, as the kernel's union says."""
+    """For BPF_TRACE_ITER: what to iterate over, in the kernel's own union."""
     iter_info_len: int
     """Size of iter_info, in bytes."""
     target_btf_id: int
@@ -706,7 +707,7 @@ class bpf_link_update_opts(Opts):
     sz: int
     """Size of this struct, for forward and backward compatibility."""
     flags: int
-    """BPF_F_REPLACE: only if old_prog_fd or old_map_fd is what the link holds now."""
+    """BPF_F_REPLACE: replace only if the link holds old_prog_fd or old_map_fd now."""
     old_prog_fd: int
     """The program that is to be replaced."""
     old_map_fd: int
@@ -754,9 +755,9 @@ class struct_bpf_prog_attach_opts(Opts):
     replace_fd: int
     """Program to replace, with BPF_F_REPLACE (Linux 5.6)."""
     relative_fd: int
-    """Program or link to go before or after (Linux 6.6); not with relative_id."""
+    """Program or link to attach before or after (Linux 6.6); not with relative_id."""
     relative_id: int
-    """Its id, instead."""
+    """Its id, instead of a descriptor."""
     expected_revision: int
     """Attach only if the hook is at this revision (Linux 6.6); 0 for any."""
     if TYPE_CHECKING:
@@ -790,7 +791,7 @@ class struct_bpf_prog_detach_opts(Opts):
     relative_fd: int
     """Detach what is before or after this program or link (Linux 6.6); not with relative_id."""
     relative_id: int
-    """Its id, instead."""
+    """Its id, instead of a descriptor."""
     expected_revision: int
     """Detach only if the hook is at this revision (Linux 6.6); 0 for any."""
     if TYPE_CHECKING:
@@ -813,7 +814,7 @@ class bpf_prog_query_opts__count(Union):
     prog_cnt: int
     """Older name of count."""
     count: int
-    """In: room in each of the arrays, in elements. Out: how many are attached."""
+    """In: capacity of each array, in elements. Out: how many programs are attached."""
 
 
 class struct_bpf_prog_query_opts(Opts):
@@ -838,17 +839,17 @@ class struct_bpf_prog_query_opts(Opts):
     attach_flags: int
     """Out: flags of the hook."""
     prog_ids: Any
-    """Takes the ids of the programs, in order; may be None."""
+    """Array for the ids of the programs, in order; may be None."""
     prog_cnt: int
     """Older name of count."""
     count: int
-    """In: room in each of the arrays, in elements. Out: how many are attached."""
+    """In: capacity of each array, in elements. Out: how many programs are attached."""
     prog_attach_flags: Any
-    """Takes the attach flags of each program (Linux 6.0); may be None."""
+    """Array for the attach flags of each program (Linux 6.0); may be None."""
     link_ids: Any
-    """Takes the ids of the links, 0 where there is none (Linux 6.6); may be None."""
+    """Array for the ids of the links, 0 where there is none (Linux 6.6); may be None."""
     link_attach_flags: Any
-    """Takes the attach flags of each link (Linux 6.6); may be None."""
+    """Array for the attach flags of each link (Linux 6.6); may be None."""
     revision: int
     """Out: revision of the hook (Linux 6.6)."""
     if TYPE_CHECKING:
@@ -881,7 +882,7 @@ class struct_bpf_obj_pin_opts(Opts):
     file_flags: int
     """BPF_F_PATH_FD, if path_fd is given (Linux 6.5)."""
     path_fd: int
-    """Folder that a relative path starts from (Linux 6.5)."""
+    """Directory that a relative path starts from (Linux 6.5)."""
     if TYPE_CHECKING:
 
         def __init__(
@@ -905,7 +906,7 @@ class struct_bpf_obj_get_opts(Opts):
     file_flags: int
     """BPF_F_RDONLY, BPF_F_WRONLY (Linux 4.15); BPF_F_PATH_FD, if path_fd is given (Linux 6.5)."""
     path_fd: int
-    """Folder that a relative path starts from (Linux 6.5)."""
+    """Directory that a relative path starts from (Linux 6.5)."""
     if TYPE_CHECKING:
 
         def __init__(
@@ -953,7 +954,7 @@ class bpf_raw_tp_opts(Opts):
     tp_name: bytes | None
     """Name of the tracepoint; None for programs that name their target when they are loaded."""
     cookie: int
-    """What bpf_get_attach_cookie() gives the program (Linux 6.10)."""
+    """What bpf_get_attach_cookie() returns in the program (Linux 6.10)."""
     if TYPE_CHECKING:
 
         def __init__(
@@ -999,13 +1000,13 @@ def bpf_map_create(map_type: int, map_name: bytes | None, key_size: int, value_s
     - map_name     name, cut at 15 bytes; None for none; left out on kernels before 4.15
     - key_size     size of a key, in bytes
     - value_size   size of a value, in bytes
-    - max_entries  most elements that the map can hold
+    - max_entries  maximum number of elements
     - opts         options, or None
     Returns descriptor of the map, to be closed by the caller; otherwise OSError:
-      - EINVAL: the type, the sizes or the flags do not go together; bad opts
+      - EINVAL: invalid combination of type, sizes and flags; bad opts
       - EPERM: needs CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
       - E2BIG: the sizes are too large for this type
-      - ENOMEM: the kernel has no memory for it
+      - ENOMEM: the kernel has not enough memory
 
     Since Linux 3.18. See bpf(2), BPF_MAP_CREATE.
     """
@@ -1023,12 +1024,12 @@ def bpf_map_update_elem(fd: int, key: Memory, value: Memory, flags: int) -> int:
     - value  value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
     - flags  BPF_ANY (0), BPF_NOEXIST (only add), BPF_EXIST (only replace), BPF_F_LOCK (Linux 5.1)
     Returns 0; otherwise OSError:
-      - EBADF: fd is no map
-      - EEXIST: BPF_NOEXIST, and the key is there
-      - ENOENT: BPF_EXIST, and the key is not there
-      - E2BIG: the map is full, or the index too high
+      - EBADF: fd is not a map
+      - EEXIST: BPF_NOEXIST, and the key exists
+      - ENOENT: BPF_EXIST, and the key does not exist
+      - E2BIG: the map is full, or the index is too large
       - EINVAL: unknown flags
-      - EPERM: the map is frozen, or the descriptor not for writing
+      - EPERM: the map is frozen, or the descriptor is not open for writing
 
     Since Linux 3.18. See bpf(2), BPF_MAP_UPDATE_ELEM.
     """
@@ -1045,9 +1046,9 @@ def bpf_map_lookup_elem(fd: int, key: Memory, value: Memory) -> int:
     - key    key, of the map's key size
     - value  out: its value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
     Returns 0; otherwise OSError:
-      - EBADF: fd is no map
-      - ENOENT: the key is not there
-      - EPERM: the descriptor is not for reading
+      - EBADF: fd is not a map
+      - ENOENT: the key does not exist
+      - EPERM: the descriptor is not open for reading
 
     Since Linux 3.18. See bpf(2), BPF_MAP_LOOKUP_ELEM.
     """
@@ -1078,15 +1079,15 @@ _bpf_map_lookup_and_delete_elem = function("bpf_map_lookup_and_delete_elem", c_i
 def bpf_map_lookup_and_delete_elem(fd: int, key: Memory, value: Memory) -> int:
     """Look up an element and delete it, in one step.
 
-    For queues and stacks the key is None, and the element is the next one.
+    For queues and stacks the key must be None; the next element is returned.
 
     - fd     the map
     - key    key, of the map's key size
     - value  out: its value, as for bpf_map_lookup_elem()
     Returns 0; otherwise OSError:
-      - EBADF: fd is no map
-      - ENOENT: the key is not there, or the queue is empty
-      - ENOTSUPP (524) or EINVAL: not for this type of map
+      - EBADF: fd is not a map
+      - ENOENT: the key does not exist, or the queue is empty
+      - ENOTSUPP (524) or EINVAL: not supported by this type of map
 
     Since Linux 4.20 for queues and stacks, 5.14 for hashes. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_ELEM.
     """
@@ -1120,8 +1121,8 @@ def bpf_map_delete_elem(fd: int, key: Memory) -> int:
     - fd   the map
     - key  key, of the map's key size
     Returns 0; otherwise OSError:
-      - EBADF: fd is no map
-      - ENOENT: the key is not there
+      - EBADF: fd is not a map
+      - ENOENT: the key does not exist
       - EINVAL: elements of this type of map cannot be deleted
 
     Since Linux 3.18. See bpf(2), BPF_MAP_DELETE_ELEM.
@@ -1137,7 +1138,7 @@ def bpf_map_delete_elem_flags(fd: int, key: Memory, flags: int) -> int:
 
     - fd     the map
     - key    key, of the map's key size
-    - flags  no kernel up to 7.2 takes any
+    - flags  no kernel up to 7.2 accepts any
     Returns 0; otherwise OSError: as bpf_map_delete_elem(), and
       - EINVAL: unknown flags
 
@@ -1150,14 +1151,14 @@ _bpf_map_get_next_key = function("bpf_map_get_next_key", c_int, c_int, Address, 
 
 
 def bpf_map_get_next_key(fd: int, key: Memory, next_key: Memory) -> int:
-    """Find the key that follows another, to walk through a map.
+    """Find the key that follows another one, to iterate over a map.
 
     - fd        the map
-    - key       key, of the map's key size; None, or one that is not there, for the first
+    - key       key, of the map's key size; None, or a key that does not exist, for the first
     - next_key  out: the key that follows, of the map's key size
     Returns 0; otherwise OSError:
-      - EBADF: fd is no map
-      - ENOENT: key was the last
+      - EBADF: fd is not a map
+      - ENOENT: key is the last one
 
     Since Linux 3.18. See bpf(2), BPF_MAP_GET_NEXT_KEY.
     """
@@ -1168,13 +1169,13 @@ _bpf_map_freeze = function("bpf_map_freeze", c_int, c_int)
 
 
 def bpf_map_freeze(fd: int) -> int:
-    """Freeze a map: from now on no program outside the kernel can change it.
+    """Freeze a map: from now on it cannot be changed from user space.
 
     - fd  the map
     Returns 0; otherwise OSError:
-      - EBADF: fd is no map
-      - EBUSY: it is frozen already, or mapped for writing
-      - EPERM: the descriptor is not for writing
+      - EBADF: fd is not a map
+      - EBUSY: the map is frozen already, or mapped for writing
+      - EPERM: the descriptor is not open for writing
 
     Since Linux 5.2. See bpf(2), BPF_MAP_FREEZE.
     """
@@ -1192,11 +1193,11 @@ def bpf_map_delete_batch(fd: int, keys: Memory, count: Ref[c_uint32], opts: bpf_
     - count  in: how many; out, also on failure: how many were deleted
     - opts   options, or None
     Returns 0; otherwise OSError:
-      - EBADF: fd is no map
-      - EFAULT: a pointer is bad; count then says nothing
+      - EBADF: fd is not a map
+      - EFAULT: a pointer is invalid; count is then meaningless
       - EINVAL: bad opts, or count is None
-      - ENOENT: a key is not there
-      - ENOTSUPP (524): not for this type of map
+      - ENOENT: a key does not exist
+      - ENOTSUPP (524): not supported by this type of map
 
     Since Linux 5.6. See bpf(2), BPF_MAP_DELETE_BATCH.
     """
@@ -1211,22 +1212,22 @@ def bpf_map_lookup_batch(fd: int, in_batch: Memory, out_batch: Memory, keys: Mem
 
     The batches of a map are read one after another: the position that one call writes to
     out_batch is the next call's in_batch. The end is reached when a call returns ENOENT;
-    the count elements of that last call are good.
+    the count elements of that last call are valid.
 
     - fd         the map
     - in_batch   position, of the map's key size (at least 4 bytes); None to begin
     - out_batch  out: position of the next batch, of the same size
     - keys       out: room for count keys
     - values     out: room for count values
-    - count      in: most elements to read; out, also on failure: elements read
+    - count      in: maximum number of elements to read; out, also on failure: elements read
     - opts       options, or None
     Returns 0; otherwise OSError:
-      - EBADF: fd is no map
-      - EFAULT: a pointer is bad; count then says nothing
+      - EBADF: fd is not a map
+      - EFAULT: a pointer is invalid; count is then meaningless
       - EINVAL: bad opts, or count is None
       - ENOENT: there are no more elements
       - ENOSPC: count is less than the elements of one hash bucket
-      - ENOTSUPP (524): not for this type of map
+      - ENOTSUPP (524): not supported by this type of map
 
     Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_BATCH.
     """
@@ -1239,7 +1240,7 @@ _bpf_map_lookup_and_delete_batch = function("bpf_map_lookup_and_delete_batch", c
 def bpf_map_lookup_and_delete_batch(fd: int, in_batch: Memory, out_batch: Memory, keys: Memory, values: Memory, count: Ref[c_uint32], opts: bpf_map_batch_opts | None = None) -> int:
     """Look up several elements and delete them.
 
-    The parameters, the result and the way to walk through the map are those of bpf_map_lookup_batch().
+    The parameters, the result and the way to iterate are those of bpf_map_lookup_batch().
 
     Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_BATCH.
     """
@@ -1258,11 +1259,11 @@ def bpf_map_update_batch(fd: int, keys: Memory, values: Memory, count: Ref[c_uin
     - count   in: how many; out, also on failure: how many were written
     - opts    options, or None
     Returns 0; otherwise OSError:
-      - EBADF: fd is no map
-      - EFAULT: a pointer is bad; count then says nothing
+      - EBADF: fd is not a map
+      - EFAULT: a pointer is invalid; count is then meaningless
       - EINVAL: bad opts, or count is None
       - E2BIG: the map is full
-      - ENOTSUPP (524): not for this type of map
+      - ENOTSUPP (524): not supported by this type of map
 
     Since Linux 5.6. See bpf(2), BPF_MAP_UPDATE_BATCH.
     """
@@ -1270,33 +1271,33 @@ def bpf_map_update_batch(fd: int, keys: Memory, values: Memory, count: Ref[c_uin
 
 
 
-# ---- Programs: loading, running, binding, their messages. ----
+# ---- Programs: loading, running, binding, reading their output streams. ----
 
 _bpf_prog_load = function("bpf_prog_load", c_int, c_uint, c_char_p, c_char_p, POINTER(bpf_insn), c_size_t, POINTER(bpf_prog_load_opts))
 
 
 def bpf_prog_load(prog_type: int, prog_name: bytes | None, license: bytes | None, insns: Ref[bpf_insn], insn_cnt: int, opts: bpf_prog_load_opts | None = None) -> int:
-    """Load a program: the kernel verifies it and keeps it while a descriptor, a pin or a link does.
+    """Load a program. The kernel verifies it, and keeps it as long as a descriptor, a pin or a link refers to it.
 
-    If the kernel answers EAGAIN, the load is tried again, opts->attempts times in all. If the
-    kernel knows shorter function or line records than the caller, the load is tried again with
-    the surplus zeroed. If it fails and opts asks for a log (log_buf) but not for a level
-    (log_level 0), it is tried once more with level 1, so that log_buf says why.
+    If the kernel returns EAGAIN, the load is retried, up to opts->attempts attempts in all. If the
+    kernel knows shorter function or line records than the caller, the load is retried with
+    the surplus zeroed. If it fails and opts provides a log buffer (log_buf) but no level
+    (log_level 0), it is retried once with level 1, so that log_buf explains the failure.
 
     On a kernel before 5.11, the first map, program or BTF of a process raises its
     RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
 
     - prog_type  `BPF_PROG_TYPE_*`
     - prog_name  name, cut at 15 bytes; None for none; left out on kernels before 4.15
-    - license    licence, e.g. "GPL", which decides what helpers it may call
+    - license    licence, e.g. "GPL", which decides which helpers the program may call
     - insns      the instructions
     - insn_cnt   number of instructions
     - opts       options and outputs, or None
     Returns descriptor of the program, to be closed by the caller; otherwise OSError:
-      - EACCES: the verifier refuses the program; the log says why
-      - EINVAL: the type, the instructions or the options do not go together; bad opts
+      - EACCES: the verifier rejected the program; the log explains why
+      - EINVAL: invalid combination of type, instructions and options; bad opts
       - EPERM: needs CAP_BPF, for tracing CAP_PERFMON, for networking CAP_NET_ADMIN
-      - E2BIG: too many instructions, or too complex
+      - E2BIG: the program has too many instructions, or is too complex
       - ENOSPC: the log did not fit into log_buf
 
     Since Linux 3.18. See bpf(2), BPF_PROG_LOAD.
@@ -1308,14 +1309,14 @@ _bpf_prog_bind_map = function("bpf_prog_bind_map", c_int, c_int, c_int, POINTER(
 
 
 def bpf_prog_bind_map(prog_fd: int, map_fd: int, opts: bpf_prog_bind_opts | None = None) -> int:
-    """Bind a map to a program, so that it lives as long, though no instruction names it.
+    """Bind a map to a program, so that the map lives as long as the program even if no instruction refers to it.
 
     - prog_fd  the program
     - map_fd   the map
     - opts     options, or None
-    Returns 0, also if they are bound already; otherwise OSError:
-      - EBADF: a descriptor is bad
-      - EINVAL: a descriptor is of another kind; bad opts
+    Returns 0 (also if they are bound already); otherwise OSError:
+      - EBADF: a descriptor is invalid
+      - EINVAL: a descriptor is of the wrong kind; bad opts
 
     Since Linux 5.10. See bpf(2), BPF_PROG_BIND_MAP.
     """
@@ -1333,10 +1334,10 @@ def bpf_prog_test_run_opts(prog_fd: int, opts: bpf_test_run_opts | None = None) 
     - prog_fd  the program
     - opts     input and outputs, or None
     Returns 0; otherwise OSError:
-      - EBADF: prog_fd is bad
-      - EINVAL: the sizes or the flags do not suit the program; bad opts
-      - ENOSPC: data_out is too small; data_size_out says what it takes
-      - ENOTSUPP (524): not for this type of program
+      - EBADF: prog_fd is invalid
+      - EINVAL: the sizes or the flags do not fit the program; bad opts
+      - ENOSPC: data_out is too small; data_size_out is the size needed
+      - ENOTSUPP (524): not supported by this type of program
 
     Since Linux 4.12. See bpf(2), BPF_PROG_TEST_RUN.
     """
@@ -1351,12 +1352,12 @@ def bpf_prog_stream_read(prog_fd: int, stream_id: int, buf: Memory, buf_len: int
 
     - prog_fd    the program
     - stream_id  BPF_STDOUT (1) or BPF_STDERR (2)
-    - buf        takes the text, which is not terminated
+    - buf        out: the text, not null-terminated
     - buf_len    size of buf, in bytes
     - opts       options, or None
-    Returns number of bytes read, 0 if there is nothing; otherwise OSError:
-      - EBADF: prog_fd is bad
-      - EFAULT: buf is bad
+    Returns number of bytes read, 0 if there is nothing to read; otherwise OSError:
+      - EBADF: prog_fd is invalid
+      - EFAULT: buf is invalid
       - ENOENT: there is no such stream
       - EINVAL: bad opts, or an older kernel
 
@@ -1369,14 +1370,14 @@ _bpf_prog_assoc_struct_ops = function("bpf_prog_assoc_struct_ops", c_int, c_int,
 
 
 def bpf_prog_assoc_struct_ops(prog_fd: int, map_fd: int, opts: bpf_prog_assoc_struct_ops_opts | None = None) -> int:
-    """Associate a program with a struct_ops map, for the kernel functions that it calls.
+    """Associate a program with a struct_ops map, for the kernel functions that the program calls.
 
     - prog_fd  the program, not itself of type struct_ops
     - map_fd   the struct_ops map
     - opts     options, or None
     Returns 0; otherwise OSError:
-      - EBADF: a descriptor is bad
-      - EINVAL: the program or the map is of another type; bad opts, or an older kernel
+      - EBADF: a descriptor is invalid
+      - EINVAL: the program or the map is of the wrong type; bad opts, or an older kernel
       - EBUSY: the program is associated with another map
 
     Since Linux 7.0. See bpf(2), BPF_PROG_ASSOC_STRUCT_OPS.
@@ -1393,8 +1394,8 @@ _bpf_btf_load = function("bpf_btf_load", c_int, Address, c_size_t, POINTER(bpf_b
 def bpf_btf_load(btf_data: Memory, btf_size: int, opts: bpf_btf_load_opts | None = None) -> int:
     """Load type information in BTF's binary format.
 
-    If it fails and opts asks for a log (log_buf) but not for a level (log_level 0), it is tried
-    once more with level 1, so that log_buf says why.
+    If it fails and opts provides a log buffer (log_buf) but no level (log_level 0), it is retried
+    once with level 1, so that log_buf explains the failure.
 
     On a kernel before 5.11, the first map, program or BTF of a process raises its
     RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
@@ -1403,7 +1404,7 @@ def bpf_btf_load(btf_data: Memory, btf_size: int, opts: bpf_btf_load_opts | None
     - btf_size  their size, in bytes
     - opts      options and outputs, or None
     Returns descriptor of the BTF object, to be closed by the caller; otherwise OSError:
-      - EINVAL: the data is wrong, the log says why; log_size without log_buf; bad opts
+      - EINVAL: the data is invalid (the log explains why); log_size without log_buf; bad opts
       - E2BIG: the data is too large
       - EPERM: needs CAP_BPF
       - ENOSPC: the log did not fit into log_buf
@@ -1420,22 +1421,22 @@ _bpf_link_create = function("bpf_link_create", c_int, c_int, c_int, c_uint, POIN
 
 
 def bpf_link_create(prog_fd: int, target_fd: int, attach_type: int, opts: bpf_link_create_opts | None = None) -> int:
-    """Attach a program, and have a link hold the attachment.
+    """Attach a program through a link, which holds the attachment.
 
-    With the attach types of fentry, fexit, fmod_ret, LSM and raw tracepoints, and without options,
-    a kernel that cannot make a link of it is asked for the older form, bpf_raw_tracepoint_open().
+    For the attach types of fentry, fexit, fmod_ret, LSM and raw tracepoints without options, and on
+    a kernel that cannot create such a link, it does what bpf_raw_tracepoint_open() does.
 
     - prog_fd      the program (for struct_ops the map)
     - target_fd    what to attach to: a cgroup, a network namespace, a perf event, a program; for TCX, netkit and XDP the index of a network device
     - attach_type  `BPF_*` attach type
     - opts         options, or None
     Returns descriptor of the link, to be closed by the caller; otherwise OSError:
-      - EBADF: a descriptor is bad
-      - EINVAL: program, target, attach type and options do not go together; options that
+      - EBADF: a descriptor is invalid
+      - EINVAL: invalid combination of program, target, attach type and options; options that
         belong to another attach type; relative_fd and relative_id both given; bad opts
-      - EPERM: needs the capability that attaching such a program does
-      - EBUSY: another program is attached there and does not share
-      - EOPNOTSUPP, ENOTSUPP (524): the kernel was built without it
+      - EPERM: the caller lacks the capability required to attach this type of program
+      - EBUSY: another program is attached there exclusively
+      - EOPNOTSUPP, ENOTSUPP (524): the kernel was built without support for it
 
     Since Linux 5.7. See bpf(2), BPF_LINK_CREATE.
     """
@@ -1452,8 +1453,8 @@ def bpf_link_update(link_fd: int, new_prog_fd: int, opts: bpf_link_update_opts |
     - new_prog_fd  the new program (or map)
     - opts         options, or None
     Returns 0; otherwise OSError:
-      - EBADF: a descriptor is bad
-      - EINVAL: the program does not suit the link; old_prog_fd and old_map_fd both given; bad opts
+      - EBADF: a descriptor is invalid
+      - EINVAL: the program does not fit the link; old_prog_fd and old_map_fd both given; bad opts
       - EPERM: BPF_F_REPLACE, and the link holds another program
       - ENOLINK: the link is detached
 
@@ -1466,12 +1467,12 @@ _bpf_link_detach = function("bpf_link_detach", c_int, c_int)
 
 
 def bpf_link_detach(link_fd: int) -> int:
-    """Detach a link, which stays as a link to nothing.
+    """Detach a link; the link object remains, attached to nothing.
 
     - link_fd  the link
     Returns 0; otherwise OSError:
-      - EBADF: link_fd is bad
-      - EINVAL: it is no link
+      - EBADF: link_fd is invalid
+      - EINVAL: link_fd is not a link
       - EOPNOTSUPP: links of this type cannot be detached; close them
 
     Since Linux 5.9. See bpf(2), BPF_LINK_DETACH.
@@ -1483,12 +1484,12 @@ _bpf_iter_create = function("bpf_iter_create", c_int, c_int)
 
 
 def bpf_iter_create(link_fd: int) -> int:
-    """Make an iterator of an iterator link: reading from it runs the program.
+    """Create an iterator from an iterator link; reading from it runs the program.
 
-    - link_fd  link made with BPF_TRACE_ITER
+    - link_fd  link created with BPF_TRACE_ITER
     Returns descriptor to read from, to be closed by the caller; otherwise OSError:
-      - EBADF: link_fd is bad
-      - EINVAL: it is no iterator link
+      - EBADF: link_fd is invalid
+      - EINVAL: link_fd is not an iterator link
 
     Since Linux 5.8. See bpf(2), BPF_ITER_CREATE.
     """
@@ -1496,7 +1497,7 @@ def bpf_iter_create(link_fd: int) -> int:
 
 
 
-# ---- Attaching programs to cgroups, network devices and other hooks, and asking what is attached. ----
+# ---- Attaching programs to cgroups, network devices and other hooks, and querying what is attached. ----
 
 _bpf_prog_attach = function("bpf_prog_attach", c_int, c_int, c_int, c_uint, c_uint32)
 
@@ -1557,9 +1558,9 @@ def bpf_prog_attach_opts(prog_fd: int, target: int, type: int, opts: struct_bpf_
     - type     `BPF_*` attach type
     - opts     options, or None
     Returns 0; otherwise OSError:
-      - EBADF: a descriptor is bad
-      - EINVAL: program, hook, type and flags do not go together; relative_fd and relative_id both given; bad opts
-      - EPERM: needs CAP_NET_ADMIN, for some hooks more; or the cgroup above does not allow it
+      - EBADF: a descriptor is invalid
+      - EINVAL: invalid combination of program, hook, type and flags; relative_fd and relative_id both given; bad opts
+      - EPERM: needs CAP_NET_ADMIN, for some hooks more; or a parent cgroup does not allow it
       - EEXIST: the program is attached there already
       - ESTALE: the hook is not at expected_revision
 
@@ -1579,9 +1580,9 @@ def bpf_prog_detach_opts(prog_fd: int, target: int, type: int, opts: struct_bpf_
     - type     `BPF_*` attach type
     - opts     options, or None
     Returns 0; otherwise OSError:
-      - EBADF: a descriptor is bad
-      - ENOENT: it is not attached there
-      - EINVAL: program, hook and type do not go together; relative_fd and relative_id both given; bad opts
+      - EBADF: a descriptor is invalid
+      - ENOENT: the program is not attached there
+      - EINVAL: invalid combination of program, hook and type; relative_fd and relative_id both given; bad opts
       - EPERM: needs CAP_NET_ADMIN, for some hooks more
       - ESTALE: the hook is not at expected_revision
 
@@ -1594,7 +1595,7 @@ _bpf_prog_query_opts = function("bpf_prog_query_opts", c_int, c_int, c_uint, POI
 
 
 def bpf_prog_query_opts(target: int, type: int, opts: struct_bpf_prog_query_opts | None = None) -> int:
-    """Ask what is attached to a hook, with options.
+    """Query what is attached to a hook, with options.
 
     The outputs attach_flags, count and revision are written on failure too.
 
@@ -1602,9 +1603,9 @@ def bpf_prog_query_opts(target: int, type: int, opts: struct_bpf_prog_query_opts
     - type    `BPF_*` attach type
     - opts    options and outputs, or None
     Returns 0; otherwise OSError:
-      - EBADF: target is bad
-      - EINVAL: hook, type and flags do not go together; bad opts
-      - ENOSPC: there is not room for all; count says how many there are
+      - EBADF: target is invalid
+      - EINVAL: invalid combination of hook, type and flags; bad opts
+      - ENOSPC: the arrays are too small; count is the number of programs attached
       - EPERM: needs CAP_NET_ADMIN
 
     Since Linux 4.15. See bpf(2), BPF_PROG_QUERY.
@@ -1616,14 +1617,14 @@ _bpf_prog_query = function("bpf_prog_query", c_int, c_int, c_uint, c_uint32, POI
 
 
 def bpf_prog_query(target_fd: int, type: int, query_flags: int, attach_flags: Ref[c_uint32], prog_ids: Ref[c_uint32], prog_cnt: Ref[c_uint32]) -> int:
-    """Ask what is attached to a hook.
+    """Query what is attached to a hook.
 
     - target_fd     the hook
     - type          `BPF_*` attach type
     - query_flags   BPF_F_QUERY_EFFECTIVE: also what is inherited
     - attach_flags  out, also on failure: flags of the hook; may be None
-    - prog_ids      takes the ids of the programs, in order; may be None
-    - prog_cnt      in: room in prog_ids, in elements; out, also on failure: how many are attached
+    - prog_ids      out: the ids of the programs, in order; may be None
+    - prog_cnt      in: capacity of prog_ids, in elements; out, also on failure: how many programs are attached
     Returns 0; otherwise OSError: as bpf_prog_query_opts(), and
       - EINVAL: prog_cnt is None
 
@@ -1633,16 +1634,16 @@ def bpf_prog_query(target_fd: int, type: int, query_flags: int, attach_flags: Re
 
 
 
-# ---- What all objects have: ids, descriptors by id, information, pins in a BPF file system. ----
+# ---- Common to all objects: ids, descriptors by id, information, pins in a BPF file system. ----
 
 _bpf_obj_pin = function("bpf_obj_pin", c_int, c_int, c_char_p)
 
 
 def bpf_obj_pin(fd: int, pathname: bytes | None) -> int:
-    """Pin an object: give it a name in a BPF file system, which keeps it.
+    """Pin an object: give it a name in a BPF file system, which keeps it alive.
 
     - fd        map, program, link or BTF object
-    - pathname  the name; the file must not be there yet
+    - pathname  the name; the file must not exist yet
     Returns 0; otherwise OSError: as bpf_obj_pin_opts()
 
     Since Linux 4.4. See bpf(2), BPF_OBJ_PIN.
@@ -1657,14 +1658,14 @@ def bpf_obj_pin_opts(fd: int, pathname: bytes | None, opts: struct_bpf_obj_pin_o
     """Pin an object, with options.
 
     - fd        map, program, link or BTF object
-    - pathname  the name; the file must not be there yet
+    - pathname  the name; the file must not exist yet
     - opts      options, or None
     Returns 0; otherwise OSError:
-      - EBADF: fd is bad
-      - EEXIST: the file is there
-      - ENOENT: a folder of the path is not there
+      - EBADF: fd is invalid
+      - EEXIST: the file exists
+      - ENOENT: a directory of the path does not exist
       - EINVAL: fd cannot be pinned, unknown flags, bad opts
-      - EPERM: the file system is not a BPF file system, or the caller may not
+      - EPERM: the file system is not a BPF file system, or the caller lacks the permission
 
     Since Linux 4.4. See bpf(2), BPF_OBJ_PIN.
     """
@@ -1694,10 +1695,10 @@ def bpf_obj_get_opts(pathname: bytes | None, opts: struct_bpf_obj_get_opts | Non
     - pathname  its name in a BPF file system
     - opts      options, or None
     Returns descriptor, to be closed by the caller; otherwise OSError:
-      - ENOENT: the file is not there
-      - EACCES: the file is no pinned object, or may not be opened so
+      - ENOENT: the file does not exist
+      - EACCES: the file is not a pinned object, or may not be opened in this mode
       - EINVAL: unknown flags, bad opts
-      - EPERM: needs CAP_BPF, if the system does not let everyone use bpf(2)
+      - EPERM: needs CAP_BPF, unless the system allows unprivileged bpf(2)
 
     Since Linux 4.4. See bpf(2), BPF_OBJ_GET.
     """
@@ -1708,12 +1709,12 @@ _bpf_prog_get_next_id = function("bpf_prog_get_next_id", c_int, c_uint32, POINTE
 
 
 def bpf_prog_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
-    """Find the program whose id comes next, to walk through all.
+    """Find the program with the next id, to iterate over all programs.
 
     - start_id  id to start after; 0 for the first
     - next_id   out: the id; written on success only
     Returns 0; otherwise OSError:
-      - ENOENT: there is no further one
+      - ENOENT: there is no object with a higher id
       - EPERM: needs CAP_SYS_ADMIN
       - EINVAL: next_id is None
 
@@ -1726,7 +1727,7 @@ _bpf_map_get_next_id = function("bpf_map_get_next_id", c_int, c_uint32, POINTER(
 
 
 def bpf_map_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
-    """Find the map whose id comes next, to walk through all.
+    """Find the map with the next id, to iterate over all maps.
 
     The parameters and the result are those of bpf_prog_get_next_id().
 
@@ -1739,7 +1740,7 @@ _bpf_btf_get_next_id = function("bpf_btf_get_next_id", c_int, c_uint32, POINTER(
 
 
 def bpf_btf_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
-    """Find the BTF object whose id comes next, to walk through all.
+    """Find the BTF object with the next id, to iterate over all BTF objects.
 
     The parameters and the result are those of bpf_prog_get_next_id().
 
@@ -1752,7 +1753,7 @@ _bpf_link_get_next_id = function("bpf_link_get_next_id", c_int, c_uint32, POINTE
 
 
 def bpf_link_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
-    """Find the link whose id comes next, to walk through all.
+    """Find the link with the next id, to iterate over all links.
 
     The parameters and the result are those of bpf_prog_get_next_id().
 
@@ -1784,7 +1785,7 @@ def bpf_prog_get_fd_by_id_opts(id: int, opts: bpf_get_fd_by_id_opts | None = Non
     - id    the id
     - opts  options, or None
     Returns descriptor, to be closed by the caller; otherwise OSError:
-      - ENOENT: there is none of this id
+      - ENOENT: there is no object with this id
       - EPERM: needs CAP_SYS_ADMIN
       - EINVAL: unknown flags, bad opts
 
@@ -1879,17 +1880,17 @@ _bpf_obj_get_info_by_fd = function("bpf_obj_get_info_by_fd", c_int, c_int, Addre
 
 
 def bpf_obj_get_info_by_fd(bpf_fd: int, info: Memory, info_len: Ref[c_uint32]) -> int:
-    """Ask about an object of any kind.
+    """Get information about an object of any kind.
 
     - bpf_fd    map, program, link or BTF object
     - info      in and out: struct bpf_map_info, bpf_prog_info, bpf_link_info or bpf_btf_info; zeroed, or with
                      the pointers and sizes set that the kernel is to fill
     - info_len  in: size of info, in bytes; out: how much of it the kernel filled, on success only
     Returns 0; otherwise OSError:
-      - EBADF: bpf_fd is bad
-      - EINVAL: it is no BPF object, or info_len is None
+      - EBADF: bpf_fd is invalid
+      - EINVAL: bpf_fd is not a BPF object, or info_len is None
       - E2BIG: info is larger than the kernel's and the surplus is not zero
-      - EFAULT: a pointer is bad
+      - EFAULT: a pointer is invalid
 
     Since Linux 4.13. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
     """
@@ -1900,7 +1901,7 @@ _bpf_prog_get_info_by_fd = function("bpf_prog_get_info_by_fd", c_int, c_int, POI
 
 
 def bpf_prog_get_info_by_fd(prog_fd: int, info: Ref[bpf_prog_info], info_len: Ref[c_uint32]) -> int:
-    """Ask about a program.
+    """Get information about a program.
 
     - prog_fd   the program
     - info      in and out, as for bpf_obj_get_info_by_fd()
@@ -1916,7 +1917,7 @@ _bpf_map_get_info_by_fd = function("bpf_map_get_info_by_fd", c_int, c_int, POINT
 
 
 def bpf_map_get_info_by_fd(map_fd: int, info: Ref[bpf_map_info], info_len: Ref[c_uint32]) -> int:
-    """Ask about a map.
+    """Get information about a map.
 
     - map_fd    the map
     - info      in and out, as for bpf_obj_get_info_by_fd()
@@ -1932,7 +1933,7 @@ _bpf_btf_get_info_by_fd = function("bpf_btf_get_info_by_fd", c_int, c_int, POINT
 
 
 def bpf_btf_get_info_by_fd(btf_fd: int, info: Ref[bpf_btf_info], info_len: Ref[c_uint32]) -> int:
-    """Ask about a BTF object.
+    """Get information about a BTF object.
 
     - btf_fd    the BTF object
     - info      in and out, as for bpf_obj_get_info_by_fd()
@@ -1948,7 +1949,7 @@ _bpf_link_get_info_by_fd = function("bpf_link_get_info_by_fd", c_int, c_int, POI
 
 
 def bpf_link_get_info_by_fd(link_fd: int, info: Ref[bpf_link_info], info_len: Ref[c_uint32]) -> int:
-    """Ask about a link.
+    """Get information about a link.
 
     - link_fd   the link
     - info      in and out, as for bpf_obj_get_info_by_fd()
@@ -1961,7 +1962,7 @@ def bpf_link_get_info_by_fd(link_fd: int, info: Ref[bpf_link_info], info_len: Re
 
 
 
-# ---- Tracing: raw tracepoints, what a task traces, run-time statistics. ----
+# ---- Tracing: raw tracepoints, what a task's descriptor traces, run-time statistics. ----
 
 _bpf_raw_tracepoint_open_opts = function("bpf_raw_tracepoint_open_opts", c_int, c_int, POINTER(bpf_raw_tp_opts))
 
@@ -1973,8 +1974,8 @@ def bpf_raw_tracepoint_open_opts(prog_fd: int, opts: bpf_raw_tp_opts | None = No
     - opts     options, or None
     Returns descriptor that holds the attachment, to be closed by the caller; otherwise OSError:
       - ENOENT: there is no such tracepoint
-      - EBADF: prog_fd is bad
-      - EINVAL: the program is of another type; bad opts
+      - EBADF: prog_fd is invalid
+      - EINVAL: the program is of the wrong type; bad opts
       - EPERM: needs CAP_PERFMON
 
     Since Linux 4.17. See bpf(2), BPF_RAW_TRACEPOINT_OPEN.
@@ -2002,14 +2003,14 @@ _bpf_task_fd_query = function("bpf_task_fd_query", c_int, c_int, c_int, c_uint32
 
 
 def bpf_task_fd_query(pid: int, fd: int, flags: int, buf: Array[c_char] | None, buf_len: Ref[c_uint32], prog_id: Ref[c_uint32], fd_type: Ref[c_uint32], probe_offset: Ref[c_uint64], probe_addr: Ref[c_uint64]) -> int:
-    """Ask what a task's perf event or raw tracepoint is, and what program is attached to it.
+    """Query which perf event or raw tracepoint a task's descriptor is, and which program is attached to it.
 
     The outputs are written on failure too; none but buf may be None.
 
     - pid           the task
     - fd            a descriptor of that task
     - flags         0
-    - buf           takes the name of the tracepoint, function or file, terminated; may be None
+    - buf           out: the name of the tracepoint, function or file, null-terminated; may be None
     - buf_len       in: size of buf, in bytes; out: length of the name
     - prog_id       out: id of the program
     - fd_type       out: `BPF_FD_TYPE_*`
@@ -2018,9 +2019,9 @@ def bpf_task_fd_query(pid: int, fd: int, flags: int, buf: Array[c_char] | None, 
     Returns 0; otherwise OSError:
       - ENOENT: there is no such task
       - EBADF: the task has no such descriptor
-      - ENOSPC: buf is too small; what fits of the name is there
-      - EINVAL: an output is None; flags
-      - ENOTSUPP (524): the descriptor is something else
+      - ENOSPC: buf is too small and holds a truncated name
+      - EINVAL: an output is None, or flags is not 0
+      - ENOTSUPP (524): the descriptor is neither a perf event nor a raw tracepoint
       - EPERM: needs CAP_SYS_ADMIN
 
     Since Linux 4.18. See bpf(2), BPF_TASK_FD_QUERY.
@@ -2032,7 +2033,7 @@ _bpf_enable_stats = function("bpf_enable_stats", c_int, c_uint)
 
 
 def bpf_enable_stats(type: int) -> int:
-    """Have the kernel keep statistics, while the descriptor is open.
+    """Enable statistics in the kernel, as long as the returned descriptor is open.
 
     - type  BPF_STATS_RUN_TIME: how often programs run and for how long
     Returns descriptor, to be closed by the caller; otherwise OSError:
@@ -2051,16 +2052,16 @@ _bpf_token_create = function("bpf_token_create", c_int, c_int, POINTER(bpf_token
 
 
 def bpf_token_create(bpffs_fd: int, opts: bpf_token_create_opts | None = None) -> int:
-    """Make a token of what a BPF file system delegates to its user namespace.
+    """Create a token with the privileges that a BPF file system delegates to its user namespace.
 
-    - bpffs_fd  root folder of the file system, mounted with delegate_* options
+    - bpffs_fd  root directory of the file system, mounted with delegate_* options
     - opts      options, or None
     Returns descriptor of the token, to be closed by the caller; otherwise OSError:
-      - EBADF: bpffs_fd is bad
-      - EINVAL: it is no BPF file system's root; bad opts, or an older kernel
+      - EBADF: bpffs_fd is invalid
+      - EINVAL: bpffs_fd is not the root of a BPF file system; bad opts, or an older kernel
       - ENOENT: the file system delegates nothing
       - EPERM: needs CAP_BPF in the user namespace of the file system
-      - EOPNOTSUPP: that is the first user namespace, which needs no token
+      - EOPNOTSUPP: that namespace is the initial one, which needs no token
 
     Since Linux 6.9. See bpf(2), BPF_TOKEN_CREATE.
     """
@@ -2077,9 +2078,9 @@ def libbpf_set_memlock_rlim(memlock_bytes: int) -> int:
     """Set what RLIMIT_MEMLOCK is raised to, on kernels that charge BPF memory to it (before 5.11).
 
     The limit is raised once, before the first map, program or BTF; by default to infinity. If
-    the real libbpf is loaded too, it is told the same.
+    libbpf is loaded too, its own limit is set to the same value.
 
-    - memlock_bytes  the limit, in bytes; 0 for not to raise it
+    - memlock_bytes  the limit, in bytes; 0 to leave it unchanged
     Returns 0; otherwise OSError:
       - EBUSY: it has been raised already
     """
