@@ -193,6 +193,7 @@ check: ## every test that this machine can run, counted
 	@$(MAKE) --no-print-directory stage
 	@STAGE=$(abspath $(STAGE)) scripts/check \
 		"Rust: lints, unit tests" tests/run-rust \
+		"members left out of opts lists" tests/run-opts-lists \
 		"symbols of the libraries" tests/run-symbols \
 		"headers" tests/run-headers \
 		"builds of the library" tests/run-builds \

@@ -1,10 +1,10 @@
 //! The `sz` protocol of every `*_opts` struct.
 //!
-//! A caller's first word says how much of the struct he knows. He may be older (his struct
-//! ends early: the next byte may be unmapped) or newer (his struct goes on: what we do not
-//! know must be zero). [`read`] turns his pointer into a full struct of ours, with every
-//! field that he does not give at zero; [`InOut`] also writes outputs back, where he has
-//! room for them.
+//! The first word of a struct says how much of it the caller knows. The caller may be older
+//! (their struct ends early, and the next byte may be unmapped) or newer (their struct is
+//! longer, and the bytes that we do not know must be zero). [`read`] turns the caller's
+//! pointer into a full struct, with every field that they do not give at zero; [`InOut`] also
+//! writes outputs back, where the caller has room for them.
 
 use core::ffi::CStr;
 use core::marker::PhantomData;
@@ -61,11 +61,25 @@ macro_rules! field {
 }
 pub(crate) use field;
 
+/// `all_fields!(Struct { a, b })`: compiles only if these are all fields of the struct, in the
+/// order in which they lie. Leaves nothing in the library.
+macro_rules! all_fields {
+    ($struct:ident { $($field:ident),* $(,)? }) => {
+        // A struct is written with all of its fields or not at all.
+        const _: fn($struct) -> $struct = |given| $struct { $($field: given.$field),* };
+        const _: () = assert!(
+            $crate::opts::ascend(&[$(core::mem::offset_of!($struct, $field)),*]),
+            concat!(stringify!($struct), ": the fields are not listed in the order in which they lie")
+        );
+    };
+}
+pub(crate) use all_fields;
+
 /// `fields!(Struct { a, b })`: the struct's fields, in order.
 macro_rules! fields {
     ($struct:ident { $($field:ident),* $(,)? }) => {
-        // SAFETY: integers and pointers may be zero, and the fields are all listed: a
-        // missing one would show in the unit test that walks `sz` through every struct.
+        $crate::opts::all_fields!($struct { $($field),* });
+        // SAFETY: integers and pointers may be zero, and all fields are listed, in order: just checked.
         unsafe impl $crate::opts::Fields for $struct {
             const ENDS: &'static [usize] = &[$($crate::opts::field!($struct.$field).end()),*];
         }
@@ -73,7 +87,7 @@ macro_rules! fields {
 }
 pub(crate) use fields;
 
-/// `opts!("name", Struct { sz, a, b })`: the same for a `*_opts` struct.
+/// `opts!(Struct { sz, a, b })`: the same for a `*_opts` struct.
 macro_rules! opts {
     ($struct:ident { sz $(, $field:ident)* $(,)? }) => {
         $crate::opts::fields!($struct { sz $(, $field)* });
@@ -101,7 +115,19 @@ const fn last(ends: &[usize]) -> usize {
     ends[ends.len() - 1]
 }
 
-/// Checks a caller's opts and copies what he gives. NULL gives nothing.
+/// Whether each number is larger than the one before.
+pub const fn ascend(numbers: &[usize]) -> bool {
+    let mut i = 1;
+    while i < numbers.len() {
+        if numbers[i - 1] >= numbers[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// Checks a caller's opts and copies what they give. NULL gives nothing.
 ///
 /// # Safety
 /// `opts` is NULL, or its first word can be read and as many bytes as that says.
@@ -120,7 +146,7 @@ pub struct InOut<T> {
 }
 
 impl<T: Opts> InOut<T> {
-    /// Checks a caller's opts and copies what he gives. NULL gives nothing and takes nothing.
+    /// Checks a caller's opts and copies what they give. NULL gives nothing and takes nothing.
     ///
     /// # Safety
     /// `opts` is NULL, or its first word can be read and as many bytes as that says, and

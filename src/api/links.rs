@@ -9,9 +9,18 @@ use super::tracing::raw_tracepoint_open;
 use crate::kernel::attr::*;
 use crate::kernel::uapi::*;
 use crate::kernel::{call, call_for_fd};
-use crate::opts::{self, Fields, InOut, Opts, c_name, field, fields, opts};
+use crate::opts::{self, Fields, InOut, Opts, all_fields, c_name, field, fields, opts};
 use crate::result::{EINVAL, Result, to_c};
 use crate::types::{__s32, __u32, __u64, bpf_attach_type, bpf_iter_link_info};
+
+/// Compiles only if the fields of a member are those of `tcx`, which is what it is read as.
+macro_rules! same_as_tcx {
+    ($member:ident { $($field:ident),* }) => {
+        all_fields!($member { $($field),* });
+        const _: () = assert!(size_of::<$member>() == size_of::<bpf_link_create_opts__tcx>());
+        $(const _: () = assert!(offset_of!($member, $field) == offset_of!(bpf_link_create_opts__tcx, $field));)*
+    };
+}
 
 /// Options of bpf_link_create().
 ///
@@ -146,6 +155,7 @@ pub struct bpf_link_create_opts__netkit {
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
 }
+same_as_tcx!(bpf_link_create_opts__netkit { relative_fd, relative_id, expected_revision });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -157,6 +167,7 @@ pub struct bpf_link_create_opts__cgroup {
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
 }
+same_as_tcx!(bpf_link_create_opts__cgroup { relative_fd, relative_id, expected_revision });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -169,6 +180,8 @@ pub struct bpf_link_create_opts__tracing_multi {
     pub cnt: __u32,
 }
 fields!(bpf_link_create_opts__tracing_multi { ids, cookies, cnt });
+
+all_fields!(bpf_link_create_opts { sz, flags, iter_info, iter_info_len, target_btf_id, anonymous });
 
 // SAFETY: integers, and pointers that may be NULL. The union is not listed: what of it is
 // given depends on which member it is.
@@ -187,6 +200,10 @@ unsafe impl Opts for bpf_link_create_opts {
     const NAME: &'static core::ffi::CStr = c_name!(bpf_link_create_opts);
     const KNOWN: usize = MEMBER + field!(bpf_link_create_opts__uprobe_multi.path_fd).end();
 }
+const _: () = assert!(
+    size_of::<bpf_link_create_opts>() - bpf_link_create_opts::KNOWN < align_of::<bpf_link_create_opts>(),
+    "KNOWN is not the end of the longest member"
+);
 
 /// Where the union of the members starts.
 const MEMBER: usize = offset_of!(bpf_link_create_opts, anonymous);
@@ -298,7 +315,7 @@ fn create(head: LinkCreate<()>, opts: &InOut<bpf_link_create_opts>) -> Result<c_
             })
         }
         attach_type if takes_relative(attach_type) => {
-            // `netkit` and `cgroup` have the fields of `tcx`.
+            // `netkit` and `cgroup` have the fields of `tcx`, see same_as_tcx!.
             let given: bpf_link_create_opts__tcx = member(opts)?;
             let (relative, id_flag) = relative(given.relative_fd, given.relative_id)?;
             let head = LinkCreate { flags: head.flags | id_flag, ..head };
