@@ -29,7 +29,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 .DELETE_ON_ERROR:
 
 .PHONY: all
-all: $(SOLIB) $(ALIB) $(OUT)/libbpf-rest.so ## release build: .so, .a (the headers are in include/)
+all: $(SOLIB) $(ALIB) $(OUT)/libbpf-rest.so $(OUT)/sysbpf-run ## release build: .so, .a (the headers are in include/)
 
 .PHONY: help
 help: ## list the targets
@@ -94,6 +94,12 @@ $(OUT)/libbpf-rest.so: libbpf-rest.symbols libsysbpf.map
 		nodes="$$(awk '$$1 ~ /^LIBBPF_/ { print $$1 }' libsysbpf.map | tr '\n' ' ')" libbpf-rest.symbols >$(OUT)/libbpf-rest.map
 	$(CC) -shared -nostdlib -o $@ -Wl,-soname,libbpf.so.1 -Wl,--version-script=$(OUT)/libbpf-rest.map $(OUT)/libbpf-rest.s $(LDFLAGS)
 
+# Linked by the C compiler too: it builds wherever the library does.
+$(OUT)/sysbpf-run: Cargo.toml Cargo.lock run/Cargo.toml $(wildcard run/src/*.rs)
+	@mkdir -p $(OUT)
+	SYSBPF_VERSION=$(VERSION) $(cargo_build) -p sysbpf-run
+	$(CC) -o $@ $(dir $(RUST_LIB))libsysbpf_run.a -Wl,--gc-sections -Wl,-S $(LDFLAGS)
+
 .PHONY: clean
 clean: ## remove what was built
 	$(CARGO) clean --target-dir $(TARGET)
@@ -119,8 +125,10 @@ install: all ## install (honours DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, MANDIR)
 	$(substitute) pkgconfig/libbpf.so.in >$(DESTDIR)$(DROPIN)/libbpf.so
 	ln -sf ../libsysbpf.a $(DESTDIR)$(DROPIN)/libbpf.a
 	install -m 644 $(OUT)/libbpf-rest.so $(DESTDIR)$(DROPIN)/
-	$(substitute) scripts/sysbpf-run.in >$(DESTDIR)$(BINDIR)/sysbpf-run
-	chmod 755 $(DESTDIR)$(BINDIR)/sysbpf-run
+	install -m 755 $(OUT)/sysbpf-run '$(DESTDIR)$(BINDIR)/'
+	install -d '$(DESTDIR)$(BINDIR)/../libexec/sysbpf'
+	install -m 755 scripts/sysbpf-run-check '$(DESTDIR)$(BINDIR)/../libexec/sysbpf/check'
+	printf '%s\n' '$(PREFIX)' '$(LIBDIR)' >'$(DESTDIR)$(BINDIR)/../libexec/sysbpf/layout'
 	install -d $(addprefix $(DESTDIR)$(MANDIR)/man,1 3 7)
 	install -m 644 $(MANPAGES) $(DESTDIR)$(MANDIR)/man3/
 	$(substitute) docs/man/sysbpf-run.1.in >$(DESTDIR)$(MANDIR)/man1/sysbpf-run.1
@@ -134,6 +142,8 @@ uninstall: ## remove what install put there
 		$(addprefix $(DESTDIR)$(MANDIR)/man3/,$(notdir $(MANPAGES))) \
 		$(DESTDIR)$(MANDIR)/man1/sysbpf-run.1 $(DESTDIR)$(MANDIR)/man7/sysbpf.7
 	rm -rf $(DESTDIR)$(INCLUDEDIR)/sysbpf $(DESTDIR)$(DROPIN)
+	rm -f '$(DESTDIR)$(BINDIR)/../libexec/sysbpf/check' '$(DESTDIR)$(BINDIR)/../libexec/sysbpf/layout'
+	rmdir '$(DESTDIR)$(BINDIR)/../libexec/sysbpf' 2>/dev/null || :
 
 # The tests and the demo use the library as installed here.
 .PHONY: stage
