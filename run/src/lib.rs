@@ -55,7 +55,7 @@ not be executed, 127 that it was not found.
 An LD_PRELOAD that is already set is kept, in front: a tracer or sanitizer that
 must come first still does. Preloading does not reach programs that gain privileges
 when executed (set-user-ID, set-group-ID, file capabilities), statically linked
-programs, and a libbpf that the program opens itself with dlopen(3).
+programs, and what a program looks up in a libbpf that it opens itself with dlopen(3).
 ";
 
 /// Why this program ends before it becomes another one.
