@@ -7,7 +7,7 @@
 //!
 //! - [`search`]: where the program and the library are; [`preload`]: what the environment becomes;
 //! - [`elf`] and [`newer`]: what the program's file and its libbpf's say, for warnings;
-//! - [`system`] and [`list`]: all that is unsafe: the system's calls, and memory.
+//! - [`system`] and [`list`]: the calls of the system, and memory.
 
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(test, allow(dead_code))]
