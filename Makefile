@@ -126,9 +126,9 @@ install: all ## install (honours DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, MANDIR)
 	ln -sf ../libsysbpf.a $(DESTDIR)$(DROPIN)/libbpf.a
 	install -m 644 $(OUT)/libbpf-rest.so $(DESTDIR)$(DROPIN)/
 	install -m 755 $(OUT)/sysbpf-run '$(DESTDIR)$(BINDIR)/'
-	install -d '$(DESTDIR)$(BINDIR)/../libexec/sysbpf'
-	install -m 755 scripts/sysbpf-run-check '$(DESTDIR)$(BINDIR)/../libexec/sysbpf/check'
-	printf '%s\n' '$(PREFIX)' '$(LIBDIR)' >'$(DESTDIR)$(BINDIR)/../libexec/sysbpf/layout'
+	install -d '$(DESTDIR)$(BINDIR)/../lib/sysbpf-run'
+	install -m 755 scripts/sysbpf-run-check '$(DESTDIR)$(BINDIR)/../lib/sysbpf-run/check'
+	printf '%s\n' '$(PREFIX)' '$(LIBDIR)' >'$(DESTDIR)$(BINDIR)/../lib/sysbpf-run/layout'
 	install -d $(addprefix $(DESTDIR)$(MANDIR)/man,1 3 7)
 	install -m 644 $(MANPAGES) $(DESTDIR)$(MANDIR)/man3/
 	$(substitute) docs/man/sysbpf-run.1.in >$(DESTDIR)$(MANDIR)/man1/sysbpf-run.1
@@ -142,8 +142,8 @@ uninstall: ## remove what install put there
 		$(addprefix $(DESTDIR)$(MANDIR)/man3/,$(notdir $(MANPAGES))) \
 		$(DESTDIR)$(MANDIR)/man1/sysbpf-run.1 $(DESTDIR)$(MANDIR)/man7/sysbpf.7
 	rm -rf $(DESTDIR)$(INCLUDEDIR)/sysbpf $(DESTDIR)$(DROPIN)
-	rm -f '$(DESTDIR)$(BINDIR)/../libexec/sysbpf/check' '$(DESTDIR)$(BINDIR)/../libexec/sysbpf/layout'
-	rmdir '$(DESTDIR)$(BINDIR)/../libexec/sysbpf' 2>/dev/null || :
+	rm -f '$(DESTDIR)$(BINDIR)/../lib/sysbpf-run/check' '$(DESTDIR)$(BINDIR)/../lib/sysbpf-run/layout'
+	rmdir '$(DESTDIR)$(BINDIR)/../lib/sysbpf-run' 2>/dev/null || :
 
 # The tests and the demo use the library as installed here.
 .PHONY: stage

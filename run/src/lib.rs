@@ -228,7 +228,7 @@ impl<'a> Call<'a> {
         if !warn_if_privileged(found.c_str()) {
             self.warn_if_newer(found.c_str(), &library)?;
         }
-        let script = Text::new(&[self.root()?.bytes(), b"/libexec/sysbpf/check"])?;
+        let script = Text::new(&[self.root()?.bytes(), b"/lib/sysbpf-run/check"])?;
         let pointers = [&script, &library, &found].map(|text| text.c_str().as_ptr());
         let [script_name, library, program] = pointers;
         let error = system::execute(script.c_str(), &[script_name, library, program, ptr::null()], self.environment);
@@ -255,7 +255,7 @@ impl<'a> Call<'a> {
     /// it was installed.
     fn library(&self) -> Result<Text> {
         let root = self.root()?;
-        let layout = Mapping::new(Text::new(&[root.bytes(), b"/libexec/sysbpf/layout"])?.c_str());
+        let layout = Mapping::new(Text::new(&[root.bytes(), b"/lib/sysbpf-run/layout"])?.c_str());
         let directories = search::library_directories(root.bytes(), layout.as_ref().map(Mapping::bytes))?;
         for directory in directories.iter().flatten() {
             if Status::of(Text::new(&[directory.bytes(), b"/", SONAME])?.c_str()).is_none() {
