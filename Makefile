@@ -39,7 +39,7 @@ absolute = $(if $(filter /%,$(1)),$(1),$(CURDIR)/$(1))
 .DELETE_ON_ERROR:
 
 .PHONY: all
-all: $(SOLIB) $(ALIB) $(STUB) ## release build: .so, .a (the headers are in include/)
+all: $(SOLIB) $(ALIB) $(STUB) $(OUT)/sysbpf-run ## release build: .so, .a (the headers are in include/)
 
 .PHONY: help
 help: ## list the targets
@@ -61,7 +61,7 @@ always:
 
 CARGO_OUT  := $(OUT)/cargo
 RUST_LIB   := $(CARGO_OUT)/$(addsuffix /,$(RUST_TARGET))release/libsysbpf.a
-cargo_build = SYSBPF_RUSTC_WRAPPER="$$RUSTC_WRAPPER" RUSTC_WRAPPER=$(call quote,$(CURDIR)/scripts/rustc-without-paths) \
+cargo_build = SYSBPF_RUSTC_WRAPPER="$$RUSTC_WRAPPER" SYSBPF_SOURCES=/usr/src/sysbpf-$(VERSION) RUSTC_WRAPPER=$(call quote,$(CURDIR)/scripts/rustc-without-paths) \
 	$(CARGO) build --release --locked --target-dir $(CARGO_OUT) $(addprefix --target ,$(RUST_TARGET)) $(CARGOFLAGS)
 
 $(OUT)/for-shared.a: $(RUST_SOURCES) $(OUT)/settings
@@ -109,6 +109,12 @@ $(STUB): libsysbpf.map $(OUT)/api $(OUT)/settings
 	awk '{ print ".globl " $$1 "\n.type " $$1 ", %function\n" $$1 ":" } END { print ".section .note.GNU-stack,\"\",%progbits" }' \
 		$(OUT)/api >$(OUT)/stub.s
 	$(CC) -shared -nostdlib -o $@ -Wl,-soname,$(SONAME) -Wl,--version-script=libsysbpf.map $(OUT)/stub.s -Wl,-s $(LDFLAGS)
+
+# Linked by the C compiler too: it builds wherever the library does.
+$(OUT)/sysbpf-run: Cargo.toml Cargo.lock run/Cargo.toml $(wildcard run/src/*.rs) $(OUT)/settings
+	@mkdir -p $(OUT)
+	SYSBPF_VERSION=$(VERSION) $(cargo_build) -p sysbpf-run
+	$(CC) -o $@ $(dir $(RUST_LIB))libsysbpf_run.a -Wl,--gc-sections $(LDFLAGS)
 
 .PHONY: clean
 clean: ## remove what was built

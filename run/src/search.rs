@@ -1,0 +1,112 @@
+//! Where things are: the program that a name means, and the library.
+
+use core::ffi::CStr;
+
+use crate::list::{NoMemory, Text};
+
+/// Where programs are looked for when PATH is not set, as execvp(3) does.
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// The file that executing `name` starts: a name with a slash is a path, another one is looked
+/// for in the directories of `path`.
+pub fn program(
+    name: &[u8],
+    path: Option<&[u8]>,
+    exists: impl Fn(&CStr) -> bool,
+    executable: impl Fn(&CStr) -> bool,
+) -> Result<Option<Text>, NoMemory> {
+    if name.contains(&b'/') {
+        let found = Text::new(&[name])?;
+        return Ok(exists(found.c_str()).then_some(found));
+    }
+    for directory in path.unwrap_or(DEFAULT_PATH).split(|&byte| byte == b':') {
+        let found = Text::new(&[if directory.is_empty() { b"." } else { directory }, b"/", name])?;
+        if executable(found.c_str()) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The directory that a path is in.
+pub fn parent(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|&byte| byte == b'/').and_then(|slash| path.get(..slash)).unwrap_or(b"")
+}
+
+/// Where the library may be, the likelier place first, for an executable in `root`/bin. The
+/// `layout` is what `make install` wrote: its PREFIX and its LIBDIR, a line each. In a tree that
+/// was moved the library is where it was relative to PREFIX.
+pub fn library_directories(root: &[u8], layout: Option<&[u8]>) -> Result<[Option<Text>; 2], NoMemory> {
+    let mut lines = layout.unwrap_or(b"").split(|&byte| byte == b'\n');
+    let (Some(prefix), Some(libdir @ [_, ..])) = (lines.next(), lines.next()) else {
+        return Ok([Some(Text::new(&[root, b"/lib"])?), None]);
+    };
+    let below = libdir.strip_prefix(prefix).filter(|rest| rest.starts_with(b"/"));
+    let beside = below.map(|rest| Text::new(&[root, rest])).transpose()?;
+    let installed = Text::new(&[libdir])?;
+    Ok(match beside {
+        Some(beside) if beside.bytes() != libdir => [Some(beside), Some(installed)],
+        _ => [Some(installed), None],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(name: &str, path: Option<&str>, there: &[&str]) -> Option<String> {
+        let is_there = |path: &CStr| there.contains(&path.to_str().unwrap());
+        let found = program(name.as_bytes(), path.map(str::as_bytes), is_there, is_there).unwrap();
+        found.map(|text| String::from_utf8(text.bytes().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn the_first_directory_of_path_that_has_it() {
+        let there = ["/b/ls", "/c/ls", "./here"];
+        assert_eq!(find("ls", Some("/a:/b:/c"), &there).unwrap(), "/b/ls");
+        assert_eq!(find("here", Some("/a::/c"), &there).unwrap(), "./here");
+        assert_eq!(find("here", Some("/a:"), &there).unwrap(), "./here");
+        assert_eq!(find("here", Some(""), &there).unwrap(), "./here");
+        assert_eq!(find("here", Some("/a:/b"), &there), None);
+        assert_eq!(find("sh", None, &["/bin/sh"]).unwrap(), "/bin/sh");
+    }
+
+    #[test]
+    fn a_name_with_a_slash_is_a_path() {
+        assert_eq!(find("./here", Some("/b"), &["./here"]).unwrap(), "./here");
+        assert_eq!(find("a/ls", Some("/b"), &["/b/a/ls"]), None);
+    }
+
+    #[test]
+    fn parents() {
+        assert_eq!(parent(b"/usr/bin/sysbpf-run"), b"/usr/bin");
+        assert_eq!(parent(b"/bin"), b"");
+        assert_eq!(parent(b"name"), b"");
+    }
+
+    fn directories(root: &str, layout: Option<&str>) -> Vec<String> {
+        let places = library_directories(root.as_bytes(), layout.map(str::as_bytes)).unwrap();
+        places.iter().flatten().map(|text| String::from_utf8(text.bytes().to_vec()).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_library_is_beside_the_executable_or_where_it_was_installed() {
+        let multiarch = Some("/usr\n/usr/lib/x86_64-linux-gnu\n");
+        assert_eq!(directories("/usr", multiarch), ["/usr/lib/x86_64-linux-gnu"]);
+        assert_eq!(directories("/moved", multiarch), ["/moved/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"]);
+        assert_eq!(directories("/a b", Some("/p q\n/p q/lib\n")), ["/a b/lib", "/p q/lib"]);
+    }
+
+    #[test]
+    fn a_library_outside_of_the_prefix_is_there_alone() {
+        assert_eq!(directories("/opt", Some("/opt\n/usr/lib64\n")), ["/usr/lib64"]);
+        assert_eq!(directories("/opt", Some("/usr\n/usrlocal/lib\n")), ["/usrlocal/lib"]);
+    }
+
+    #[test]
+    fn without_the_layout_the_default_one() {
+        for layout in [None, Some(""), Some("/usr"), Some("/usr\n"), Some("/usr\n\n")] {
+            assert_eq!(directories("/opt", layout), ["/opt/lib"]);
+        }
+    }
+}
