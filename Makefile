@@ -44,6 +44,10 @@ all: $(SOLIB) $(ALIB) $(STUB) $(OUT)/sysbpf-run ## release build: .so, .a (the h
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo "variables (docs/building.md):"
+	@echo "  where to install: PREFIX LIBDIR INCLUDEDIR BINDIR MANDIR DESTDIR"
+	@echo "  how to build: CC AR OBJCOPY LDFLAGS CARGO RUSTFLAGS CARGO_TARGET_DIR"
+	@echo "  for another machine: RUST_TARGET, its CC AR OBJCOPY, and CARGOFLAGS such as -Zbuild-std"
 
 # ---- Building -------------------------------------------------------------------------------
 # cargo builds static libraries; the linker makes of them what C programs link. There are two:
@@ -200,6 +204,7 @@ check: ## every test that this machine can run, counted
 	@STAGE=$(abspath $(STAGE)) scripts/check \
 		"Rust: lints, unit tests" tests/run-rust \
 		"members left out of opts lists" tests/run-opts-lists \
+		"README and the demo" tests/run-readme \
 		"symbols of the libraries" tests/run-symbols \
 		"headers" tests/run-headers \
 		"builds of the library" tests/run-builds \
