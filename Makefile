@@ -153,7 +153,7 @@ headers: ## regenerate include/bpf/bpf.h from the documentation in src/api
 	$(CARGO) run -q --locked -p generate -- headers . $(HEADER)
 
 .PHONY: bindings
-bindings: ## regenerate src/kernel/uapi.rs, and what Python has of it, from the newest kernel headers of Debian
+bindings: ## regenerate src/kernel/uapi.rs and python's linux_bpf.py from the newest kernel headers of Debian
 	scripts/debian-get sid amd64 linux-libc-dev >$(TARGET)/linux-libc-dev
 	$(CARGO) run -q --locked -p generate -- bindings "$$(cat $(TARGET)/linux-libc-dev)" $(BINDINGS)
 	$(CARGO) run -q --locked -p generate -- python-linux "$$(cat $(TARGET)/linux-libc-dev)" $(PYTHON_LINUX_BPF)
@@ -185,20 +185,20 @@ deb: ## build the Debian packages in target/deb
 	@packaging/deb $(TARGET)/deb
 
 .PHONY: wheel
-wheel: stage ## build the Python wheel, which carries the library, into target/wheel
+wheel: stage ## build the Python wheel, which bundles the library, in target/wheel
 	@scripts/need python
 	@scripts/wheel $(abspath $(TARGET))/wheel $(abspath $(STAGE))/lib/$(SONAME)
 
 # ---- Trying and testing ---------------------------------------------------------------------
 
 .PHONY: demo
-demo: ## show a program loaded and run in this kernel, three ways
+demo: ## load and run a program in this kernel, in three ways
 	@scripts/need build demo
 	@$(MAKE) --no-print-directory stage
 	@scripts/demo
 
 .PHONY: check
-check: ## every test that this machine can run, counted
+check: ## run every test that this machine can run, and count them
 	@scripts/need build demo check conformance programs python dist deb packages
 	@$(MAKE) --no-print-directory stage
 	@STAGE=$(abspath $(STAGE)) scripts/check \
@@ -233,7 +233,7 @@ CONFORMANCE = $(CARGO) run -q --locked --profile tool -p conformance --
 .PHONY: conformance conformance-quick
 conformance: CASES = 100000
 conformance-quick: CASES = 2000
-conformance: ## every function held against the real libbpf, 100,000 cases each, and the headers
+conformance: ## compare every function with libbpf 1.7.0, 100,000 cases each, and the headers
 conformance-quick: ## the same with 2,000 cases each
 conformance conformance-quick:
 	@scripts/need build conformance
@@ -242,19 +242,19 @@ conformance conformance-quick:
 	@$(CONFORMANCE) run --library $(STAGE)/lib/$(SONAME) --cases $(CASES)
 
 .PHONY: bench
-bench: ## what a call costs, beside libbpf and the bare call; writes docs/performance.md and its plot
+bench: ## measure calls against libbpf and the bare system call; writes docs/performance.md and its plot
 	@scripts/need build conformance bench
 	@$(MAKE) --no-print-directory stage
 	@$(CARGO) run -q --locked --profile tool -p bench -- --stage $(STAGE) --reference "$$($(CONFORMANCE) reference)" \
 		--write docs $(BENCH)
 
 .PHONY: mutations
-mutations: ## break the library in ten small ways, and see the comparison notice each
+mutations: ## introduce ten small bugs, and check that the comparison detects each
 	@scripts/need build conformance
 	@conformance/mutations/run
 
 .PHONY: check-kernels
-check-kernels: ## the C tests on this kernel and on booted ones, 5.10 to 7.2
+check-kernels: ## run the C tests on this kernel and on booted ones, 5.10 to 7.2
 	@scripts/need build kernels
 	@kernels/check
 
@@ -265,6 +265,6 @@ check-arches: ## build and check for eight targets, and run the C tests on boote
 	@kernels/check arm64 s390x
 
 .PHONY: check-arch-kernels
-check-arch-kernels: ## the C tests on booted arm64 and s390x alone
+check-arch-kernels: ## run the C tests on booted arm64 and s390x only
 	@scripts/need build kernels arches
 	@kernels/check arm64 s390x

@@ -29,7 +29,7 @@ fn error_to_c(error: Errno) -> c_int {
     -error.0
 }
 
-/// A pointer that the caller gives for an output. Several of his may be the same.
+/// A pointer that the caller gives for an output. Several of them may be the same.
 pub struct Out<T>(*mut T);
 
 impl<T: Copy> Out<T> {

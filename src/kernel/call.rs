@@ -40,7 +40,7 @@ fn bpf<A: Attr>(cmd: bpf_cmd, attr: &mut A, common: *mut CommonAttr, common_size
     #[cfg(not(test))]
     // SAFETY: the kernel reads and writes `size_of::<A>()` bytes at `attr`, all initialised,
     // and the same at `common` if that is not NULL. The addresses within are the C caller's,
-    // who answers for them as for those of any system call.
+    // who is responsible for them as for those of any system call.
     let returned = unsafe { libc::syscall(libc::SYS_bpf, cmd as usize, attr, size_of::<A>(), common, common_size) };
     // What a C `int` holds of it, as libbpf's callers see it.
     let returned = returned as c_int;
