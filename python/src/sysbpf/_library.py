@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 _Simple = ctypes._SimpleCData
 _Pointer = ctypes._Pointer
+_Data: Any = Structure.__mro__[-2]
 _Byref: Any = type(ctypes.byref(ctypes.c_int()))
 
 if TYPE_CHECKING:
@@ -190,6 +191,8 @@ def _address(value: Any, writable: bool) -> c_void_p | None:
         return c_void_p(fitting(c_size_t, value))
     if hasattr(value, "_as_parameter_"):
         return _address(value._as_parameter_, writable)
+    if isinstance(value, (bytes, _Data)):
+        raise _not_memory(value, writable)
     try:
         view = memoryview(value).cast("B")
     except (TypeError, BufferError):
@@ -203,8 +206,8 @@ def _address(value: Any, writable: bool) -> c_void_p | None:
 
 def bytes_of(name: str, value: Any) -> bytes:
     """The bytes of an argument that is bytes or anything else with memory of its own, as ctypes' arrays and structs."""
-    # What these hold is an address.
-    if not isinstance(value, (_Pointer, c_char_p, c_wchar_p, c_void_p, ctypes.py_object)):
+    # The memory of ctypes' pointers is an address.
+    if not isinstance(value, _Data) or isinstance(value, (Array, Structure, Union)) or is_integer(type(value)):
         try:
             return memoryview(value).tobytes()
         except TypeError:
@@ -413,18 +416,26 @@ def _member(kind: Any, width: int | None, writable: bool) -> Callable[[Any], Any
         return _typed_pointer(kind)
     if issubclass(kind, Array) and is_integer(kind._type_):
         return _number_array(kind)
-    if issubclass(kind, _Checked):
+    return _nested(kind) if issubclass(kind, _Checked) else lambda value: value
+
+
+def _nested(kind: Any) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return kind(*value)
         # ctypes shares what a struct keeps alive with the struct it is copied into, to the next change of either.
-        return lambda value: kind.from_buffer_copy(value) if isinstance(value, kind) else value
-    return lambda value: value
+        return kind.from_buffer_copy(value) if isinstance(value, kind) else value
+
+    return check
 
 
 class _Checked:
     """What structs and unions have in common: no name but a member's, no number that does not fit.
 
-    A member that is a pointer takes what a pointer parameter takes, and keeps it alive, in copies as well:
-    in another struct, in an array, of copy.copy(), of from_buffer_copy(). Only copies of the bare bytes
-    (memmove(), bytes()) know nothing of it.
+    A member that is a pointer takes what a pointer parameter takes and keeps it alive, also in copies: in
+    another struct, in an array, from copy.copy(), from from_buffer_copy(). Only copies of the bare bytes
+    (memmove(), bytes()) do not. ctypes itself makes the copies in arrays and in a plain Structure; they
+    share what is kept alive with the original until a pointer in it is set again.
     """
 
     _outputs_: ClassVar[tuple[str, ...]] = ()
