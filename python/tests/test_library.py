@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -82,6 +83,14 @@ def test_a_function_that_the_library_lacks_fails_when_it_is_called() -> None:
         SYSBPF_LIBRARY="libc.so.6",
     )
     assert lacking.stdout.strip() == "True bpf_map_freeze: libc.so.6 has no such function", lacking.stderr
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    try:
+        installed = importlib.metadata.version("sysbpf")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the package is not installed")
+    assert sysbpf.__version__ == installed
 
 
 # ---- Calls ----

@@ -305,15 +305,24 @@ def _check(result: int, function: Any, _arguments: tuple[Any, ...]) -> int:
 
 def function(name: str, returns: Any, /, **parameters: Any) -> Callable[..., int]:
     """A function of the library, or one that says that the library has none of this name."""
+    kinds = {parameter: _parameter(ctype) for parameter, ctype in parameters.items()}
+
+    def check(arguments: tuple[Any, ...]) -> None:
+        for (parameter, kind), value in zip(kinds.items(), arguments, strict=True):
+            try:
+                kind.from_param(value)
+            except (TypeError, ValueError, OverflowError) as wrong:
+                raise type(wrong)(f"{name}: {parameter}: {wrong}") from None
+
     try:
         found = getattr(_lib, name)
     except AttributeError:
 
-        def missing(*_: object) -> int:
+        def missing(*arguments: Any) -> int:
+            check(arguments)
             raise OSError(errno.ENOSYS, f"{name}: {library} has no such function")
 
         return missing
-    kinds = {parameter: _parameter(ctype) for parameter, ctype in parameters.items()}
     found.restype = returns
     found.argtypes = tuple(kinds.values())
     if returns is ctypes.c_int:
@@ -323,12 +332,8 @@ def function(name: str, returns: Any, /, **parameters: Any) -> Callable[..., int
         try:
             return found(*arguments)  # type: ignore[no-any-return]
         except ctypes.ArgumentError:
-            # ctypes has the argument's number and the error's text in one string: say the name, raise the error.
-            for (parameter, kind), value in zip(kinds.items(), arguments, strict=True):
-                try:
-                    kind.from_param(value)
-                except (TypeError, ValueError, OverflowError) as wrong:
-                    raise type(wrong)(f"{name}: {parameter}: {wrong}") from None
+            # It has the argument's number and the error as one text: raise the error, with the argument's name.
+            check(arguments)
             raise
 
     return call

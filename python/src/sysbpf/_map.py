@@ -571,12 +571,13 @@ class Map(Object, MutableMapping[K, V]):
         A key or value of the wrong type or size is noticed before any is set. If the kernel rejects one
         (the map is full), those before it are set.
         """
+        pairs = other
         if isinstance(other, Mapping):
-            other = other.items()
+            pairs = other.items()
         elif hasattr(other, "keys"):
-            other = ((key, other[key]) for key in other.keys())  # noqa: SIM118
+            pairs = ((key, other[key]) for key in other.keys())  # noqa: SIM118
         elements = [
-            (self._encode(self._keys, key, "key"), self._encode(self._values, value, "value")) for key, value in other
+            (self._encode(self._keys, key, "key"), self._encode(self._values, value, "value")) for key, value in pairs
         ]
         room = max(1, BATCH_BYTES // max(1, self._keys.size + self._values.size))
         at = 0
