@@ -71,6 +71,11 @@ def platform(library: str) -> str:
 
 class WheelPlatform(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        for name in ("LICENSE-APACHE", "LICENSE-MIT"):
+            # Links to the files above, without which hatchling would leave them out.
+            if not os.path.exists(os.path.join(self.root, name)):
+                where = "build the package in the project's tree, or copy python/ with cp -rL"
+                raise SystemExit(f"sysbpf: no licence for the wheel: {self.root}/../{name} not found: {where}")
         staged = os.path.join(os.path.dirname(self.root), "target/stage/lib", SONAME)
         library = os.environ.get("SYSBPF_SO") or staged
         build_data["tag"] = f"py3-none-{platform(library)}"
