@@ -157,7 +157,7 @@ pub fn bpf(root: &Path, out: &Path) -> Result<(), String> {
     save(out, &text)
 }
 
-/// Writes linux_bpf.py; `package` is an unpacked linux-libc-dev, in a folder named after it and its version.
+/// Writes linux_bpf.py; `package` is an unpacked linux-libc-dev, in a directory named after it and its version.
 pub fn linux(package: &Path, out: &Path) -> Result<(), String> {
     let version = package.file_name().and_then(|name| name.to_str()).unwrap_or_default().replace('_', " ");
     let bindings = bindgen::Builder::default()
@@ -186,7 +186,7 @@ pub fn linux(package: &Path, out: &Path) -> Result<(), String> {
     for item in &items {
         let Item::Const(item) = item else { continue };
         let (Some(name), Some(value)) = (python_name(&item.ident), integer(&item.expr)) else { continue };
-        // The ends of enums, which are no values of theirs.
+        // The ends of enums are not values of theirs.
         let end = name.starts_with('_');
         let name = name.trim_start_matches('_').to_string();
         let of = last_segment(&item.ty).filter(|of| types.enums.contains(of) && !end).unwrap_or_default();

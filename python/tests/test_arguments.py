@@ -7,6 +7,7 @@ Functions and structs are found in the module, so that new ones are tested too.
 
 from __future__ import annotations
 
+import array
 import ctypes
 import os
 import re
@@ -282,6 +283,44 @@ def test_constants_stay_what_they_are() -> None:
             bpf.bpf_map_lookup_elem(fd, key, array)
     finally:
         os.close(fd)
+
+
+def test_memory_of_every_kind() -> None:
+    opts = bpf.bpf_test_run_opts()
+
+    def at(address: int | None, length: int = 8) -> bytes:
+        return ctypes.string_at(address or 0, length)
+
+    # Empty, of other items than bytes, not contiguous, by an address.
+    for empty in (b"", bytearray(), memoryview(b""), (ctypes.c_char * 0)()):
+        opts.data_in = empty
+        assert opts.data_in
+    opts.data_out = bytearray()
+    words = array.array("H", range(4))
+    opts.data_in = words
+    assert at(opts.data_in) == words.tobytes()
+    opts.data_out = memoryview(words)
+    ctypes.memset(opts.data_out or 0, 1, 2)
+    assert words[0] == 0x0101
+    opts.data_in = memoryview(b"a b c d e f g h ")[::2]
+    assert at(opts.data_in) == b"abcdefgh"
+    with pytest.raises(TypeError, match="not contiguous"):
+        opts.data_out = memoryview(bytearray(16))[::2]
+    buffer = ctypes.create_string_buffer(b"address.")
+    opts.data_in = ctypes.addressof(buffer)
+    assert at(opts.data_in) == b"address."
+    with pytest.raises(OverflowError, match=r"bpf_test_run_opts\.data_in: -1 does not fit into c_uint64"):
+        opts.data_in = -1
+    held = bytearray(8)
+    opts.data_in = held
+    with pytest.raises(BufferError):
+        held.extend(b"more")
+    # Names.
+    name = ctypes.create_string_buffer(b"/nowhere")
+    with pytest.raises(FileNotFoundError):
+        bpf.bpf_obj_get(name)  # type: ignore[arg-type]
+    tracepoint = bpf.bpf_raw_tp_opts(tp_name=name)  # type: ignore[arg-type]
+    assert tracepoint.tp_name == b"/nowhere"
 
 
 def test_a_type_checker_rejects_bytes_where_the_kernel_writes() -> None:

@@ -50,8 +50,8 @@ def compiled(tmp_path: Path, body: str, linux: bool = True) -> dict[str, str]:
     source = tmp_path / "layout.c"
     source.write_text(f"#include <stdio.h>\n#include <bpf/bpf.h>\nint main(void)\n{{\n{body}\n}}\n")
     program = tmp_path / "layout"
-    folders = [f"-I{INCLUDE}", *([f"-I{LINUX_INCLUDE}"] if linux else [])]
-    subprocess.run([CC, "-w", *folders, str(source), "-o", str(program)], check=True)
+    directories = [f"-I{INCLUDE}", *([f"-I{LINUX_INCLUDE}"] if linux else [])]
+    subprocess.run([CC, "-w", *directories, str(source), "-o", str(program)], check=True)
     lines = subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout.splitlines()
     return dict(line.rsplit(" ", 1) for line in lines)
 

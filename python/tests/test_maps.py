@@ -616,6 +616,8 @@ def test_numbers_that_do_not_fit_are_rejected_by_name(numbers: sysbpf.Map[int, i
         assert str(refused.value).startswith(said)
     with pytest.raises(TypeError, match="bpf_map_create: max_entries: must be an int, not float"):
         create(max_entries=1.5)
+    with pytest.raises(TypeError, match="name: must be str, not bytes"):
+        create(name=b"bytes")
     assert len(numbers) == 0
 
 

@@ -166,7 +166,7 @@ def _not_memory(value: Any, writable: bool) -> TypeError:
     if isinstance(value, (bytes, c_char_p, c_wchar_p)):
         kind += ": the kernel writes there, and bytes are constant"
     elif isinstance(value, memoryview):
-        kind = "a read-only memoryview: the kernel writes there"
+        kind = "a memoryview that is read-only or not contiguous: the kernel writes there"
     return TypeError(f"must be {takes}, not {kind}")
 
 
@@ -187,18 +187,21 @@ def _address(value: Any, writable: bool) -> c_void_p | None:
         value, (c_char_p, c_wchar_p, ctypes.py_object)
     ):
         return cast(pointer(value), c_void_p)
-    if isinstance(value, int) or hasattr(value, "__index__"):
+    if isinstance(value, int):
         return c_void_p(fitting(c_size_t, value))
     if hasattr(value, "_as_parameter_"):
         return _address(value._as_parameter_, writable)
     if isinstance(value, (bytes, _Data)):
         raise _not_memory(value, writable)
     try:
-        view = memoryview(value).cast("B")
-    except (TypeError, BufferError):
+        view = memoryview(value)
+    except TypeError:
+        if hasattr(value, "__index__"):
+            return c_void_p(fitting(c_size_t, value))
         raise _not_memory(value, writable) from None
-    if not view.readonly:
-        return cast((ctypes.c_char * view.nbytes).from_buffer(view), c_void_p)
+    if not view.readonly and view.c_contiguous:
+        array = ctypes.c_char * view.nbytes
+        return cast(array.from_buffer(view.cast("B")) if view.nbytes else array(), c_void_p)
     if writable:
         raise _not_memory(value, writable)
     return cast(c_char_p(view.tobytes()), c_void_p)
@@ -220,6 +223,8 @@ def bytes_of(name: str, value: Any) -> bytes:
 def _string(value: Any) -> Any:
     if value is None or isinstance(value, c_char_p):
         return value
+    if isinstance(value, (Array, _Pointer)) and value._type_ is ctypes.c_char:
+        return cast(value, c_char_p)
     if not isinstance(value, bytes):
         raise TypeError(f"must be bytes or None, not {type(value).__name__}")
     if b"\0" in value.rstrip(b"\0"):
@@ -247,7 +252,7 @@ class _String:
 
 
 class _Typed:
-    """A pointer to objects of one type, which the kernel may write: never to the inside of bytes."""
+    """A pointer to objects of one type, which the kernel may write; never one into bytes."""
 
     def __init__(self, kind: Any) -> None:
         self._kind = kind
@@ -280,7 +285,7 @@ class Input(c_void_p):
 
 
 class Output(c_void_p):
-    """A `void *` parameter, where the kernel writes: as Input, but no bytes, which must not change."""
+    """A `void *` parameter, where the kernel writes: takes what Input takes, except bytes, which must not change."""
 
     @classmethod
     def from_param(cls, value: Any) -> Any:
@@ -478,7 +483,7 @@ class _Checked:
 
 
 class Numbers:
-    """What an array of integers needs to refuse those that do not fit."""
+    """What an array of integers needs to reject those that do not fit."""
 
     _type_: ClassVar[Any]
 
@@ -500,14 +505,14 @@ def numbers(ctype: Any, length: int) -> Any:
 
 
 class MembersUnion(_Checked, Union):
-    """A union that refuses what its members cannot hold."""
+    """A union that rejects what its members cannot hold."""
 
 
 class Members(_Checked, Structure):
     """A struct that shows its members, and that equals another one with the same bytes.
 
-    A number that does not fit into its member is an OverflowError, a name that is no member's an
-    AttributeError.
+    Setting a number that does not fit into its member is an OverflowError, and setting a member that does
+    not exist an AttributeError.
     """
 
     def __repr__(self) -> str:

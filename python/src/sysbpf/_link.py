@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LinkInfo:
-    """A link in the list that links() gives."""
+    """A link as links() lists it."""
 
     id: int
     type: bpf.bpf_link_type | int
@@ -36,7 +36,7 @@ def _describe(fd: int) -> LinkInfo:
 
 
 def links() -> Iterator[LinkInfo]:
-    """All links of the kernel; needs CAP_SYS_ADMIN. One that goes away meanwhile is left out."""
+    """All links of the kernel; needs CAP_SYS_ADMIN. A link that disappears during listing is skipped."""
     for id in ids(bpf.bpf_link_get_next_id):
         try:
             handle = Handle(bpf.bpf_link_get_fd_by_id(id))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, overload
 
 from . import bpf
 from ._library import ENOTSUPP, argument, error, is_integer, name_of, number
-from ._object import Handle, Object, bad_name, id_by_name, ids, info_of, known, one_of, text
+from ._object import Handle, Object, bad_name, encoded, id_by_name, ids, info_of, known, one_of, text
 
 if TYPE_CHECKING:
     import os
@@ -66,14 +66,14 @@ HASHES = {
 }
 # What the kernel says to a call that it does not have, or not for this type of map.
 UNSUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, ENOTSUPP)
-# Where the position in a batch is a key: if it is deleted meanwhile, the kernel begins anew.
+# Where the position in a batch is a key: if it is deleted meanwhile, the kernel starts again.
 NO_BATCH = {bpf.BPF_MAP_TYPE_LPM_TRIE, bpf.BPF_MAP_TYPE_SOCKHASH}
 BATCH_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class MapInfo:
-    """A map in the list that maps() gives."""
+    """A map as maps() lists it."""
 
     id: int
     name: str
@@ -93,7 +93,7 @@ def _describe(fd: int) -> MapInfo:
 
 
 def maps() -> Iterator[MapInfo]:
-    """All maps of the kernel; needs CAP_SYS_ADMIN. One that goes away meanwhile is left out."""
+    """All maps of the kernel; needs CAP_SYS_ADMIN. A map that disappears during listing is skipped."""
     for id in ids(bpf.bpf_map_get_next_id):
         try:
             handle = Handle(bpf.bpf_map_get_fd_by_id(id))
@@ -113,7 +113,7 @@ def possible_cpus() -> int:
 
 @dataclass(frozen=True)
 class Codec(Generic[T]):
-    """What keys or values are to Python: their size, and how they become bytes and come back."""
+    """How keys or values are converted to bytes and back, and their size in bytes."""
 
     size: int
     encode: Callable[[T], bytes]
@@ -304,12 +304,15 @@ class Map(Object, MutableMapping[K, V]):
         flags: int = 0,
         opts: bpf.bpf_map_create_opts | None = None,
     ) -> Any:
-        """Create a map: `BPF_MAP_TYPE_*`, sizes in bytes, `BPF_F_*`; opts for anything else."""
+        """Create a map: `BPF_MAP_TYPE_*`, sizes in bytes, `BPF_F_*`; opts for anything else.
+
+        The kernel keeps 15 bytes of the name.
+        """
         # The caller's struct, and what only it keeps alive, is there until this returns.
         used = bpf.bpf_map_create_opts() if opts is None else copy.copy(opts)
         used.map_flags |= argument("flags", c_uint32, flags)
         try:
-            fd = bpf.bpf_map_create(map_type, name.encode() or None, key_size, value_size, max_entries, used)
+            fd = bpf.bpf_map_create(map_type, encoded("name", name) or None, key_size, value_size, max_entries, used)
         except OSError as failed:
             number = failed.errno or 0
             why = _why_not_created(number, map_type, key_size, value_size, max_entries, used.map_flags, name)
@@ -529,7 +532,7 @@ class Map(Object, MutableMapping[K, V]):
             position = following
 
     def _walk(self) -> Iterator[bytes]:
-        """Keys, one after another. If the last one was deleted, the kernel begins anew: none is given twice."""
+        """Keys, one after another. If the last one was deleted, the kernel starts again: none is yielded twice."""
         seen: set[bytes] = set()
         again = 0
         key, following = None, create_string_buffer(self.info.key_size)
@@ -624,7 +627,7 @@ class Map(Object, MutableMapping[K, V]):
         return value
 
     def freeze(self) -> None:
-        """From now on only programs in the kernel can change it (Linux 5.2)."""
+        """Make it read-only for user space: from now on only BPF programs can change it (Linux 5.2)."""
         self._call(bpf.bpf_map_freeze)
 
 

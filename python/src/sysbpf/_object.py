@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Handle:
-    """A descriptor, closed with the last reference to it or by close(); never while a call uses it.
+    """A descriptor, closed by close() or when nothing refers to it any more, and never while a call uses it.
 
     Once a descriptor is closed, the next file that any thread opens may get its number. So a call
     takes the number with acquire() and gives it back with release(), and close() leaves closing
@@ -120,7 +120,7 @@ def kind_of(fd: int) -> str:
 
 
 def info_of(fd: int, info: Info) -> Info:
-    """What the kernel says of an object; the kernel fills as much of the struct as it knows."""
+    """What the kernel reports about an object; it fills as much of the struct as it knows."""
     bpf.bpf_obj_get_info_by_fd(fd, info, c_uint32(sizeof(info)))
     return info
 
@@ -136,6 +136,12 @@ def ids(get_next_id: Callable[[int, c_uint32], int]) -> Iterator[int]:
         yield found.value
 
 
+def encoded(parameter: str, value: str) -> bytes:
+    if not isinstance(value, str):
+        raise TypeError(f"{parameter}: must be str, not {type(value).__name__}")
+    return value.encode()
+
+
 def bad_name(name: str) -> str:
     """What the kernel does not accept in a name, of which it keeps 15 bytes; empty if there is nothing."""
     kept = text(os.fsencode(name)[: bpf.BPF_OBJ_NAME_LEN - 1])
@@ -148,7 +154,7 @@ def bad_name(name: str) -> str:
 class Object:
     """A map, a program or a link of the kernel, held by a descriptor.
 
-    Use it in a `with` statement, or close() it; otherwise it is closed with the last reference to it.
+    Use it in a `with` statement, or close() it; otherwise it is closed when nothing refers to it any more.
     """
 
     _kind: ClassVar[str]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import bpf
 from ._library import argument, bytes_of, error
-from ._object import Handle, Object, bad_name, id_by_name, ids, info_of, known, one_of, text
+from ._object import Handle, Object, bad_name, encoded, id_by_name, ids, info_of, known, one_of, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ class TestRun(NamedTuple):
 
 @dataclass(frozen=True)
 class ProgramInfo:
-    """A program in the list that programs() gives."""
+    """A program as programs() lists it."""
 
     id: int
     name: str
@@ -80,7 +80,7 @@ def _describe(fd: int) -> ProgramInfo:
 
 
 def programs() -> Iterator[ProgramInfo]:
-    """All programs of the kernel; needs CAP_SYS_ADMIN. One that goes away meanwhile is left out."""
+    """All programs of the kernel; needs CAP_SYS_ADMIN. A program that disappears during listing is skipped."""
     for id in ids(bpf.bpf_prog_get_next_id):
         try:
             handle = Handle(bpf.bpf_prog_get_fd_by_id(id))
@@ -144,7 +144,9 @@ class Program(Object):
             try:
                 failed: OSError | None = None
                 handle = Handle(
-                    bpf.bpf_prog_load(prog_type, name.encode() or None, license.encode(), insn_array, count, used)
+                    bpf.bpf_prog_load(
+                        prog_type, encoded("name", name) or None, encoded("license", license), insn_array, count, used
+                    )
                 )
             except OSError as wrong:
                 failed = wrong
