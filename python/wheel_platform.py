@@ -2,8 +2,8 @@
 """Puts the shared library into the wheel, and marks the wheel with the platform that the library is for.
 
 The library is the one that `make stage` builds, or the one that SYSBPF_SO names. Machine and oldest
-glibc are read from the library itself, so a wheel for another machine is made by giving its library,
-and pip refuses a wheel where the library would not load.
+glibc are read from the library itself, so a wheel for another machine is built by giving its library,
+and pip rejects a wheel where the library would not load.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ def platform(library: str) -> str:
             ]
             kind = (elf["e_machine"], elf.elfclass)
     except (OSError, ELFError) as error:
-        why = f"{library}: {error}: run make stage, or set SYSBPF_SO"
-        raise SystemExit(f"sysbpf: no library for the wheel: {why}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        where = "run make stage in the project's directory, or set SYSBPF_SO"
+        raise SystemExit(f"sysbpf: no library for the wheel: {library}: {why}: {where}") from None
     if dynamic["DT_SONAME"] != [SONAME]:
         name = " ".join(dynamic["DT_SONAME"]) or "a file without a soname"
         raise SystemExit(f"sysbpf: {library} is not {SONAME}, but {name}")
@@ -70,7 +71,13 @@ def platform(library: str) -> str:
 
 class WheelPlatform(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        library = os.environ.get("SYSBPF_SO") or os.path.join(self.root, "../target/stage/lib", SONAME)
+        for name in ("LICENSE-APACHE", "LICENSE-MIT"):
+            # Links to the files above, without which hatchling would leave them out.
+            if not os.path.exists(os.path.join(self.root, name)):
+                where = "build the package in the project's tree, or copy python/ with cp -rL"
+                raise SystemExit(f"sysbpf: no licence for the wheel: {self.root}/../{name} not found: {where}")
+        staged = os.path.join(os.path.dirname(self.root), "target/stage/lib", SONAME)
+        library = os.environ.get("SYSBPF_SO") or staged
         build_data["tag"] = f"py3-none-{platform(library)}"
         build_data["pure_python"] = False
         build_data["force_include"][os.path.realpath(library)] = f"sysbpf/{SONAME}"

@@ -20,25 +20,30 @@ The functions have the names and the parameters that they have in C. A failure i
 the errno; what is returned is never negative. A struct of options has its size set, the members
 are given by name, and what is not given is 0. The constants of <linux/bpf.h> are here too.
 
-A parameter that is a pointer takes a ctypes object (byref() is not needed), an array of them, or
-None for NULL; where C has `const void *` it takes bytes as well. Where a function has the name of
-a struct, the struct is called struct_NAME: struct_bpf_obj_get_opts().
+A parameter or member that is a pointer takes a ctypes object (byref() is not needed), an array of
+them, or None for NULL. If it is a `void *`, it takes a bytearray too, and bytes if the kernel only
+reads there. A number that does not fit into the C type is an OverflowError, an argument of the
+wrong type a TypeError.
+
+Where a function has the name of a struct, the struct is called struct_NAME:
+struct_bpf_obj_get_opts().
 """
 
 from __future__ import annotations
 
 from ctypes import {ctypes}
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._library import Address, Members, Opts, function
+from . import linux_bpf
+from ._library import Input, Members, MembersUnion, Opts, Output, function
 from .linux_bpf import *
 from .linux_bpf import bpf_btf_info, bpf_insn, bpf_iter_link_info, bpf_link_info, bpf_map_info, bpf_prog_info
 
 if TYPE_CHECKING:
-    from ctypes import Array
+    from ._library import InputMember, Memory, OutputMember, PointerMember, Ref, Target, Writable
 
-    from ._library import Memory, Ref
+__version__ = {version}
 
 BPF_LOG_BUF_SIZE = 0xFFFFFFFF >> 8
 """A size for verifier logs that every kernel takes."""
@@ -72,9 +77,12 @@ from __future__ import annotations
 
 from ctypes import {ctypes}
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._library import Members
+from ._library import Members, MembersUnion, numbers
+
+if TYPE_CHECKING:
+    from ._library import OutputMember, PointerMember
 "#;
 
 /// The kernel's structs that scripts need: objects' descriptions, instructions, what tests run on.
@@ -86,9 +94,20 @@ const LINUX_ENUMS: &str = "bpf_(cmd|(map|prog|attach|link|stats|task_fd|perf_eve
     |hdr_start_off|lwt_encap_mode|check_mtu_(flags|ret)|stack_build_id_status|cgroup_iter_order|addr_space_cast\
     |cond_pseudo_jmp|kfunc_flags)|xdp_action|sk_action|tcx_action_base";
 
-const CTYPES: [&str; 16] = [
-    "POINTER", "Union", "c_char", "c_char_p", "c_int", "c_int16", "c_int32", "c_long", "c_size_t", "c_uint", "c_uint8",
+const CTYPES: [&str; 15] = [
+    "POINTER", "c_char", "c_char_p", "c_int", "c_int16", "c_int32", "c_long", "c_size_t", "c_uint", "c_uint8",
     "c_uint16", "c_uint32", "c_uint64", "c_ulong", "c_void_p",
+];
+
+const STRICT_MODES: [&str; 8] = [
+    "ALL",
+    "NONE",
+    "CLEAN_PTRS",
+    "DIRECT_ERRS",
+    "SEC_NAME",
+    "NO_OBJECT_LIST",
+    "AUTO_RLIMIT_MEMLOCK",
+    "MAP_DEFINITIONS",
 ];
 
 /// Writes bpf.py from src/api.
@@ -104,17 +123,10 @@ pub fn bpf(root: &Path, out: &Path) -> Result<(), String> {
     for module in &modules {
         types.collect(&module.items)?;
     }
-    let mut text = String::from(BPF_PREAMBLE);
-    for constant in [
-        "ALL",
-        "NONE",
-        "CLEAN_PTRS",
-        "DIRECT_ERRS",
-        "SEC_NAME",
-        "NO_OBJECT_LIST",
-        "AUTO_RLIMIT_MEMLOCK",
-        "MAP_DEFINITIONS",
-    ] {
+    let manifest = read("Cargo.toml")?;
+    let version = manifest.lines().find_map(|line| line.strip_prefix("version = ")).ok_or("Cargo.toml: no version")?;
+    let mut text = BPF_PREAMBLE.replace("{version}", version);
+    for constant in STRICT_MODES {
         let _ = writeln!(
             text,
             "{}LIBBPF_STRICT_{constant} = libbpf_strict_mode.LIBBPF_STRICT_{constant}",
@@ -122,6 +134,11 @@ pub fn bpf(root: &Path, out: &Path) -> Result<(), String> {
         );
     }
     types.write(&mut text)?;
+    let mut all: Vec<String> = vec!["BPF_LOG_BUF_SIZE".into(), "libbpf_strict_mode".into()];
+    all.extend(STRICT_MODES.iter().map(|mode| format!("LIBBPF_STRICT_{mode}")));
+    all.extend(types.structs.iter().map(|item| item.name.clone()));
+    all.extend(types.functions.iter().cloned());
+    all.sort();
     for module in &modules {
         let title = doc(&module.attrs).lines().next().unwrap_or_default().to_string();
         let mut functions = String::new();
@@ -132,10 +149,15 @@ pub fn bpf(root: &Path, out: &Path) -> Result<(), String> {
         }
         let _ = write!(text, "\n\n# ---- {title} ----\n{functions}");
     }
+    text.push_str("\n\n__all__ = [\n");
+    for name in &all {
+        let _ = writeln!(text, "    \"{name}\",");
+    }
+    text.push_str("]\n__all__ += linux_bpf.__all__\n");
     save(out, &text)
 }
 
-/// Writes linux_bpf.py; `package` is an unpacked linux-libc-dev, in a folder named after it and its version.
+/// Writes linux_bpf.py; `package` is an unpacked linux-libc-dev, in a directory named after it and its version.
 pub fn linux(package: &Path, out: &Path) -> Result<(), String> {
     let version = package.file_name().and_then(|name| name.to_str()).unwrap_or_default().replace('_', " ");
     let bindings = bindgen::Builder::default()
@@ -164,7 +186,7 @@ pub fn linux(package: &Path, out: &Path) -> Result<(), String> {
     for item in &items {
         let Item::Const(item) = item else { continue };
         let (Some(name), Some(value)) = (python_name(&item.ident), integer(&item.expr)) else { continue };
-        // The ends of enums, which are no values of theirs.
+        // The ends of enums are not values of theirs.
         let end = name.starts_with('_');
         let name = name.trim_start_matches('_').to_string();
         let of = last_segment(&item.ty).filter(|of| types.enums.contains(of) && !end).unwrap_or_default();
@@ -343,14 +365,15 @@ impl Types {
             Type::Ptr(pointer) => {
                 let to = last_segment(&pointer.elem).unwrap_or_default();
                 match (to.as_str(), pointer.mutability.is_some()) {
-                    ("c_void", _) if parameter => ("Address".into(), "Memory".into()),
-                    ("c_void", _) => ("c_void_p".into(), "Any".into()),
+                    ("c_void", false) if parameter => ("Input".into(), "Memory".into()),
+                    ("c_void", true) if parameter => ("Output".into(), "Writable".into()),
+                    ("c_void", false) => ("c_void_p".into(), "InputMember".into()),
+                    ("c_void", true) => ("c_void_p".into(), "OutputMember".into()),
                     ("c_char", false) => ("c_char_p".into(), "bytes | None".into()),
-                    ("c_char", true) if parameter => ("POINTER(c_char)".into(), "Array[c_char] | None".into()),
                     _ => {
                         let (of, _) = self.ctype(&pointer.elem, needs, false);
                         let hint = match (parameter, of.ends_with("_opts")) {
-                            (false, _) => "Any".into(),
+                            (false, _) => format!("PointerMember[{of}]"),
                             (true, true) => format!("{of} | None"),
                             (true, false) => format!("Ref[{of}]"),
                         };
@@ -360,8 +383,12 @@ impl Types {
             }
             Type::Array(array) => {
                 let size = integer(&array.len).unwrap_or_default();
-                let (of, _) = self.ctype(&array.elem, needs, false);
-                (format!("{of} * {size}"), if of == "c_char" { "bytes".into() } else { "Any".into() })
+                let (of, hint) = self.ctype(&array.elem, needs, false);
+                match (of.as_str(), hint.as_str()) {
+                    ("c_char", _) => (format!("{of} * {size}"), "bytes".into()),
+                    (_, "int") => (format!("numbers({of}, {size})"), "Any".into()),
+                    _ => (format!("{of} * {size}"), "Any".into()),
+                }
             }
             _ => {
                 let name = last_segment(ty).unwrap_or_default();
@@ -395,7 +422,7 @@ impl Types {
             let base = if opts {
                 "Opts"
             } else if item.union {
-                "Union"
+                "MembersUnion"
             } else {
                 "Members"
             };
@@ -414,6 +441,15 @@ impl Types {
                 let _ = writeln!(text, "        (\"{}\", {}{width}),", member.name, member.ctype);
             }
             text.push_str("    )\n");
+            let outputs: Vec<_> = item
+                .members
+                .iter()
+                .filter(|member| member.hint == "OutputMember")
+                .map(|member| format!("\"{}\",", member.name))
+                .collect();
+            if !outputs.is_empty() {
+                let _ = writeln!(text, "    _outputs_ = ({})", outputs.join(" "));
+            }
             let visible: Vec<_> =
                 self.visible(item).into_iter().filter(|member| !member.name.starts_with('_')).collect();
             for member in &visible {
@@ -429,7 +465,7 @@ impl Types {
                     text.push_str("            *,\n");
                 }
                 for member in &given {
-                    let _ = writeln!(text, "            {}: {} = ...,", member.name, member.hint);
+                    let _ = writeln!(text, "            {}: {} = ...,", member.name, given_as(&member.hint));
                 }
                 text.push_str("        ) -> None: ...\n");
             }
@@ -462,8 +498,13 @@ impl Types {
             let argument = python_name(&pattern.ident).unwrap_or_default().trim_start_matches('_').to_string();
             let (ctype, hint) = self.ctype(&input.ty, &mut BTreeSet::new(), true);
             let default = if argument == "opts" { " = None" } else { "" };
+            // C has no const here, and the kernel only reads it.
+            let (ctype, hint) = match argument.as_str() {
+                "in_batch" => ("Input".to_string(), "Memory".to_string()),
+                _ => (ctype, hint),
+            };
             parameters.push(format!("{argument}: {hint}{default}"));
-            ctypes.push(ctype);
+            ctypes.push(format!("{argument}={ctype}"));
             arguments.push(argument);
         }
         let documentation = doc(&item.attrs);
@@ -478,6 +519,11 @@ impl Types {
         );
         Ok(())
     }
+}
+
+/// What a constructor takes for a member.
+fn given_as(hint: &str) -> String {
+    hint.replace("InputMember", "Memory").replace("OutputMember", "Writable").replace("PointerMember[", "Target[")
 }
 
 /// The documentation of an exported function, which is written for C, as it is in Python.

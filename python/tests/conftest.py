@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The tests run on the kernel as it is. Those that need its leave are skipped without it."""
+"""The tests run on the running kernel. Those that need privileges are skipped without them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The ctypes layer against the C compiler: every struct, every member, every constant, every parameter.
 
-SYSBPF_INCLUDE is the folder of the project's headers; SYSBPF_LINUX_INCLUDE that of the kernel headers
+SYSBPF_INCLUDE is the directory of the project's headers; SYSBPF_LINUX_INCLUDE that of the kernel headers
 that linux_bpf.py was made from.
 """
 
@@ -50,8 +50,8 @@ def compiled(tmp_path: Path, body: str, linux: bool = True) -> dict[str, str]:
     source = tmp_path / "layout.c"
     source.write_text(f"#include <stdio.h>\n#include <bpf/bpf.h>\nint main(void)\n{{\n{body}\n}}\n")
     program = tmp_path / "layout"
-    folders = [f"-I{INCLUDE}", *([f"-I{LINUX_INCLUDE}"] if linux else [])]
-    subprocess.run([CC, "-w", *folders, str(source), "-o", str(program)], check=True)
+    directories = [f"-I{INCLUDE}", *([f"-I{LINUX_INCLUDE}"] if linux else [])]
+    subprocess.run([CC, "-w", *directories, str(source), "-o", str(program)], check=True)
     lines = subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout.splitlines()
     return dict(line.rsplit(" ", 1) for line in lines)
 
@@ -60,8 +60,8 @@ def c_name(name: str) -> str:
     return f"__{name}" if PRIVATE.fullmatch(name) else name.removeprefix("struct_")
 
 
-def members(ctype: Any, path: str = "") -> list[tuple[str, int, int, bool]]:
-    """Path, offset, size and whether it is a bit-field, of each member and of what is in it."""
+def members(ctype: Any, path: str = "") -> list[tuple[str, int, int, int]]:
+    """Path, offset, size, and bits if it is a bit-field, of each member and of what is in it."""
     found = []
     for field in ctype._fields_:
         name, kind = field[0], field[1]
@@ -70,7 +70,7 @@ def members(ctype: Any, path: str = "") -> list[tuple[str, int, int, bool]]:
         offset = getattr(ctype, name).offset
         anonymous = name in getattr(ctype, "_anonymous_", ())
         if not anonymous:
-            found.append((path + name, offset, ctypes.sizeof(kind), len(field) == 3))
+            found.append((path + name, offset, ctypes.sizeof(kind), field[2] if len(field) == 3 else 0))
         if issubclass(kind, (ctypes.Structure, ctypes.Union)):
             inner = members(kind, path if anonymous else f"{path}{name}.")
             found += [(member, offset + at, size, bits) for member, at, size, bits in inner]
@@ -103,7 +103,7 @@ def test_bit_fields_lie_where_c_has_them(tmp_path: Path) -> None:
         for path, _, _, bits in members(ctype):
             if bits:
                 value = ctype()
-                setattr(value, path, -1)
+                setattr(value, path, (1 << bits) - 1)
                 expected[f"{name}.{path}"] = bytes(value).hex()
                 body.append(
                     f"{{ struct {c_name(name)} s; memset(&s, 0, sizeof(s)); s.{path} = -1; "

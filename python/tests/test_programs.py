@@ -30,7 +30,7 @@ def instruction(code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 
 
 
 def load(insns: bytes = ANSWER_42, **more: Any) -> sysbpf.Program:
-    return sysbpf.Program.load(bpf.BPF_PROG_TYPE_SOCKET_FILTER, insns, **more)
+    return sysbpf.Program.load(bpf.BPF_PROG_TYPE_SOCKET_FILTER, insns, **{"license": "GPL", **more})
 
 
 def test_loaded_and_run() -> None:
@@ -47,13 +47,13 @@ def test_loaded_and_run() -> None:
 
 
 def test_a_context_goes_in_and_comes_back() -> None:
-    with sysbpf.Program.load(bpf.BPF_PROG_TYPE_SCHED_CLS, FIRST_WORD) as program:
+    with sysbpf.Program.load(bpf.BPF_PROG_TYPE_SCHED_CLS, FIRST_WORD, license="GPL") as program:
         run = program.test_run(bytes(60), ctx=bpf.sk_buff(mark=7, priority=5))
         assert run.retval == 60
         assert run.ctx is not None
         back = bpf.sk_buff.from_buffer_copy(run.ctx)
         assert (back.mark, back.priority) == (7, 5)
-    with sysbpf.Program.load(bpf.BPF_PROG_TYPE_RAW_TRACEPOINT, FIRST_WORD) as tracing:
+    with sysbpf.Program.load(bpf.BPF_PROG_TYPE_RAW_TRACEPOINT, FIRST_WORD, license="GPL") as tracing:
         first = (123456789).to_bytes(8, sys.byteorder)
         run = tracing.test_run(ctx=first)
         assert (run.data, run.ctx) == (None, None)
@@ -67,7 +67,7 @@ def test_a_packet_that_grows() -> None:
         + instruction(0xB7, imm=bpf.XDP_PASS)
         + instruction(0x95)
     )
-    with sysbpf.Program.load(bpf.BPF_PROG_TYPE_XDP, grow, name="grow") as program:
+    with sysbpf.Program.load(bpf.BPF_PROG_TYPE_XDP, grow, license="GPL", name="grow") as program:
         run = program.test_run(bytes(64))
         assert run.retval == bpf.XDP_PASS
         assert run.data is not None
@@ -79,7 +79,7 @@ def test_a_packet_that_grows() -> None:
         assert small.value.errno == errno.ENOSPC
 
 
-def test_the_verifiers_words_are_in_the_exception() -> None:
+def test_the_verifier_log_is_in_the_exception() -> None:
     with pytest.raises(
         sysbpf.VerifierError, match=r"bpf_prog_load: program 'wrong': Permission denied(?s:.*)R0 !read_ok"
     ) as refused:
@@ -116,20 +116,141 @@ def test_a_log_on_demand_and_one_that_did_not_fit_at_first() -> None:
 def test_options_are_used_and_left_as_they_are() -> None:
     opts = bpf.bpf_prog_load_opts(expected_attach_type=bpf.BPF_CGROUP_INET6_BIND)
     bind = instruction(0xB7, imm=1) + EXIT
-    with sysbpf.Program.load(bpf.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, bind, opts=opts, log_level=1) as program:
+    with sysbpf.Program.load(
+        bpf.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, bind, license="GPL", opts=opts, log_level=1
+    ) as program:
         assert program.log
     assert (opts.log_level, opts.log_size) == (0, 0)
     with pytest.raises(OSError, match="bpf_prog_load"):
         # Not without the attach type.
-        sysbpf.Program.load(bpf.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, bind)
+        sysbpf.Program.load(bpf.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, bind, license="GPL")
+
+
+def test_a_licence_is_stated() -> None:
+    insns: Any = ANSWER_42
+    with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'license'"):
+        sysbpf.Program.load(bpf.BPF_PROG_TYPE_SOCKET_FILTER, insns)  # type: ignore[call-arg]
+    for license, compatible in (("GPL", True), ("Dual MIT/GPL", True), ("Proprietary", False), ("", False)):
+        with load(license=license) as program:
+            assert program.info.gpl_compatible is compatible
+
+
+def test_the_callers_log_buffer_is_used_and_the_size_of_the_log_returned() -> None:
+    room = ctypes.create_string_buffer(b"before", 4096)
+    insns = (bpf.bpf_insn * 2).from_buffer_copy(ANSWER_42)
+    plain = bpf.bpf_prog_load_opts(log_buf=room, log_size=len(room), log_level=1)
+    os.close(bpf.bpf_prog_load(bpf.BPF_PROG_TYPE_SOCKET_FILTER, None, b"GPL", insns, 2, plain))
+    has_true_size = plain.log_true_size > 0  # Linux 6.4, libbpf 1.2
+    opts = bpf.bpf_prog_load_opts(log_buf=room, log_size=len(room), log_level=1)
+    before = bytes(opts)
+    with load(opts=opts) as program:
+        assert "processed 2 insns" in program.log
+        assert room.value.decode() == program.log
+    assert opts.log_true_size == (len(room.value) + 1 if has_true_size else 0)
+    opts.log_true_size = 0
+    assert bytes(opts) == before, "nothing else of it has changed"
+
+    # A rejected program.
+    opts = bpf.bpf_prog_load_opts(log_buf=room, log_size=len(room))
+    with pytest.raises(sysbpf.VerifierError, match="R0 !read_ok") as refused:
+        load(EXIT, opts=opts)
+    assert room.value.decode() == refused.value.log
+    assert (opts.log_true_size > 0) == has_true_size
+
+    # One that is too small is not replaced by a larger one, and its content says what fits.
+    small = ctypes.create_string_buffer(64)
+    opts = bpf.bpf_prog_load_opts(log_buf=small, log_size=len(small), log_level=2)
+    with pytest.raises(OSError, match=r"bpf_prog_load: program 'answer': ") as short:
+        load(instruction(0xB7) + instruction(0x07, imm=1) * 400 + EXIT, name="answer", opts=opts)
+    assert short.value.errno == errno.ENOSPC
+    if has_true_size:
+        assert f"the verifier's log has {opts.log_true_size} bytes, but log_buf has 64" in str(short.value)
+        assert opts.log_true_size > 400
+
+    # What an earlier load has left there is not this one's log.
+    room.value = b"before"
+    opts = bpf.bpf_prog_load_opts(log_buf=room, log_size=len(room))
+    with load(opts=opts) as quiet:
+        assert quiet.log == ""
+
+    # Without a buffer of the caller's, the size is returned too.
+    opts = bpf.bpf_prog_load_opts(log_level=1)
+    with load(opts=opts) as program:
+        assert program.log
+        assert (opts.log_true_size == len(program.log) + 1) == has_true_size
+        assert not opts.log_buf
+
+
+def test_a_subclass_stays_one(bpffs: str) -> None:
+    class Filter(sysbpf.Program):
+        def accepts(self, packet: bytes) -> bool:
+            return self.test_run(packet).retval > 0
+
+    path = os.path.join(bpffs, "filter")
+    with Filter.load(bpf.BPF_PROG_TYPE_SOCKET_FILTER, ANSWER_42, license="GPL") as program:
+        assert program.accepts(bytes(14))
+        program.pin(path)
+        with Filter.open(id=program.id) as by_id, Filter.open(pin=path) as by_pin:
+            assert by_id.accepts(bytes(14))
+            assert type(by_pin) is Filter
+        os.unlink(path)
+
+
+def test_instructions_and_packets_of_every_kind() -> None:
+    code = (bpf.bpf_insn * 2)(bpf.bpf_insn(code=0xB7, imm=42), bpf.bpf_insn(code=0x95))
+    for insns in (ANSWER_42, bytearray(ANSWER_42), memoryview(ANSWER_42), code, memoryview(code)):
+        with sysbpf.Program.load(bpf.BPF_PROG_TYPE_SOCKET_FILTER, insns, license="GPL") as program:
+            assert program.test_run(bytes(14)).retval == 42
+    with sysbpf.Program.load(bpf.BPF_PROG_TYPE_SCHED_CLS, FIRST_WORD, license="GPL") as first:
+        packet = bytes(range(64))
+        array = (ctypes.c_uint8 * 64)(*packet)
+        strided = memoryview(bytes(byte for byte in packet for _ in range(2)))[::2]
+        for data in (packet, bytearray(packet), memoryview(packet), array, memoryview(array), strided):
+            run = first.test_run(data)
+            assert (run.retval, run.data) == (64, packet)
+        context = bpf.sk_buff(mark=7)
+        for ctx in (context, bytes(context), bytearray(bytes(context)), memoryview(context)):
+            back = first.test_run(packet, ctx=ctx).ctx
+            assert back is not None
+            assert bpf.sk_buff.from_buffer_copy(back).mark == 7
+        for wrong in ("text", 64, [0] * 64, ctypes.c_char_p(packet), ctypes.pointer(array)):
+            said = "must be bytes, a bytearray, a memoryview or a ctypes array or struct, not " + type(wrong).__name__
+            with pytest.raises(TypeError, match=f"^data: {said}"):
+                first.test_run(wrong)  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match=f"^ctx: {said}"):
+                first.test_run(packet, ctx=wrong)  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match=f"^insns: {said}"):
+                sysbpf.Program.load(1, wrong, license="GPL")  # type: ignore[arg-type]
+
+
+def test_numbers_that_do_not_fit_are_rejected_by_name() -> None:
+    with load() as program:
+        cases: list[tuple[Any, str]] = [
+            (lambda: program.test_run(bytes(14), repeat=2**31), "repeat: 2147483648 does not fit into c_int32, "),
+            (lambda: program.test_run(bytes(14), flags=2**40), "flags: 1099511627776 does not fit into c_uint32, "),
+            (lambda: program.test_run(bytes(14), cpu=-1), "cpu: -1 does not fit into c_uint32, "),
+            (lambda: program.test_run(bytes(14), data_size_out=-1), "data_size_out: -1 does not fit into c_uint32, "),
+            (lambda: load(flags=2**40), "flags: "),
+            (lambda: load(log_level=-1), "log_level: "),
+            (lambda: load(expected_attach_type=2**32), "expected_attach_type: "),
+            (lambda: sysbpf.Program.load(2**32, ANSWER_42, license="GPL"), "bpf_prog_load: prog_type: "),
+            (lambda: sysbpf.Link.create(program, 2**31, 0), "bpf_link_create: target_fd: "),
+            (lambda: sysbpf.Link.create(program, 0, -1), "bpf_link_create: attach_type: "),
+        ]
+        for call, said in cases:
+            with pytest.raises(OverflowError) as refused:
+                call()
+            assert str(refused.value).startswith(said)
 
 
 def test_what_is_no_program() -> None:
     for insns in (b"", b"1234", ANSWER_42[:-1]):
-        with pytest.raises(ValueError, match=f"program 'part': {len(insns)} bytes are no whole number of instructions"):
+        with pytest.raises(ValueError, match=f"program 'part': insns: {len(insns)} bytes, but an instruction has 8"):
             load(insns, name="part")
+    with pytest.raises(OSError, match="bpf_prog_load: program 'a b': the name has ' ', but the kernel accepts only"):
+        load(name="a b")
     with pytest.raises(OSError, match="bpf_prog_load: program 'typeless': Invalid argument") as refused:
-        sysbpf.Program.load(9999, ANSWER_42, name="typeless")
+        sysbpf.Program.load(9999, ANSWER_42, license="GPL", name="typeless")
     assert refused.value.errno == errno.EINVAL
     assert not isinstance(refused.value, sysbpf.VerifierError)
     with (
@@ -199,7 +320,11 @@ def cgroup() -> Iterator[int]:
 def test_links(cgroup: int, bpffs: str) -> None:
     accept = instruction(0xB7, imm=1) + EXIT
     with sysbpf.Program.load(
-        bpf.BPF_PROG_TYPE_CGROUP_SKB, accept, name="accept", expected_attach_type=bpf.BPF_CGROUP_INET_EGRESS
+        bpf.BPF_PROG_TYPE_CGROUP_SKB,
+        accept,
+        license="GPL",
+        name="accept",
+        expected_attach_type=bpf.BPF_CGROUP_INET_EGRESS,
     ) as program:
         with sysbpf.Link.create(program, cgroup, bpf.BPF_CGROUP_INET_EGRESS) as link:
             (info,) = [info for info in sysbpf.links() if info.id == link.id]

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The bpf(2) system call for Python.
 
-Map, Program and Link are the kernel's objects, and maps(), programs() and links() list them. A map is a
-dictionary. All of libbpf's bpf.h is in sysbpf.bpf, function by function, with the constants of
-<linux/bpf.h>; what is here is made of it.
+Map, Program and Link are objects of the kernel, and maps(), programs() and links() list them. A map
+behaves like a dictionary. The module sysbpf.bpf has every function of libbpf's bpf.h and the constants
+of <linux/bpf.h>; the classes here are built on it.
 
-A call that fails is an OSError with the errno.
+A call that fails raises an OSError with the errno.
 """
 
 from . import bpf
@@ -13,6 +13,7 @@ from ._library import Members, library
 from ._link import Link, LinkInfo, links
 from ._map import Map, MapInfo, maps, possible_cpus
 from ._program import Program, ProgramInfo, TestRun, VerifierError, programs
+from .bpf import __version__
 
 __all__ = [
     "Link",
@@ -24,6 +25,7 @@ __all__ = [
     "ProgramInfo",
     "TestRun",
     "VerifierError",
+    "__version__",
     "bpf",
     "library",
     "links",

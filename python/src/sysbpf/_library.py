@@ -1,26 +1,56 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The shared library: which one it is, how its functions are called, and what they take.
+"""The shared library: which one is used, how its functions are called, and what they take.
 
-It is the one that the environment variable SYSBPF_LIBRARY names, which may be the real
-libbpf.so.1; else the one that this package carries; else libsysbpf.so.1 as the loader finds it.
+SYSBPF_LIBRARY names it; that may be the real libbpf.so.1. Without the variable it is the library
+in this package, or, if there is none, libsysbpf.so.1 as the loader finds it.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import functools
+import operator
 import os
-from ctypes import CDLL, POINTER, Array, Structure, Union, addressof, c_char_p, c_void_p, cast, pointer
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from ctypes import CDLL, Array, Structure, Union, c_char_p, c_size_t, c_void_p, c_wchar_p, cast, pointer
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
+
+_Simple = ctypes._SimpleCData
+_Pointer = ctypes._Pointer
+_Data: Any = Structure.__mro__[-2]
+_Byref: Any = type(ctypes.byref(ctypes.c_int()))
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ctypes import _CArgObject, _CData, _Pointer
+    from ctypes import _CArgObject, _CData
+
+    from typing_extensions import Buffer, Self
 
     T = TypeVar("T", bound=_CData)
-    # What a pointer parameter takes, of any type and of one.
-    Memory: TypeAlias = bytes | _CData | _CArgObject | int | None
-    Ref: TypeAlias = T | Array[T] | _Pointer[T] | _CArgObject | None
+    # What a pointer parameter takes: memory that is read, memory that is written, and memory of one type.
+    Memory: TypeAlias = Buffer | _CData | _CArgObject | int | None
+    Writable: TypeAlias = bytearray | memoryview | _CData | _CArgObject | int | None
+    Target: TypeAlias = T | Array[T] | ctypes._Pointer[T] | None
+    Ref: TypeAlias = T | Array[T] | ctypes._Pointer[T] | _CArgObject | None
+
+    class InputMember:
+        """A member that points to memory the kernel reads."""
+
+        def __get__(self, instance: object, owner: object) -> int | None: ...
+        def __set__(self, instance: object, value: Memory) -> None: ...
+
+    class OutputMember:
+        """A member that points to memory the kernel writes."""
+
+        def __get__(self, instance: object, owner: object) -> int | None: ...
+        def __set__(self, instance: object, value: Writable) -> None: ...
+
+    class PointerMember(Generic[T]):
+        """A member that points to objects of one type."""
+
+        def __get__(self, instance: object, owner: object) -> ctypes._Pointer[T]: ...
+        def __set__(self, instance: object, value: Target[T]) -> None: ...
+
 
 # The kernel's own, which errno.h of user space does not have.
 ENOTSUPP = 524
@@ -67,11 +97,209 @@ def _privileges() -> str:
     return ""
 
 
-def error(number: int, function: str, about: str = "") -> OSError:
-    """The exception for a call that failed: of the subclass of OSError that goes with the number."""
-    text = "Not supported" if number == ENOTSUPP else os.strerror(number)
+def error(number: int, function: str, about: str = "", why: str = "") -> OSError:
+    """The exception for a failed call: of the subclass of OSError that belongs to the number.
+
+    about is the object the call was for; why replaces the general text for the number.
+    """
+    text = why or ("Not supported" if number == ENOTSUPP else os.strerror(number))
     hint = _privileges() if number == errno.EPERM else ""
     return OSError(number, f"{function}: {about + ': ' if about else ''}{text}{hint}")
+
+
+# ---- Numbers: ctypes cuts off what does not fit, which would lose a flag or name another object ----
+
+_INTEGERS = "bBhHiIlLqQ"
+
+
+def is_integer(ctype: Any) -> bool:
+    return issubclass(ctype, _Simple) and ctype._type_ in _INTEGERS
+
+
+def name_of(ctype: Any) -> str:
+    """A type by the name it has in scripts: c_uint32 for ctypes' c_uint, c_char * 16 for c_char_Array_16."""
+    if issubclass(ctype, Array):
+        return f"{name_of(ctype._type_)} * {ctype._length_}"
+    if issubclass(ctype, _Pointer):
+        return f"POINTER({name_of(ctype._type_)})"
+    if is_integer(ctype) and ctype.__module__ == "ctypes":
+        return f"c_{'' if ctype._type_.islower() else 'u'}int{8 * ctypes.sizeof(ctype)}"
+    return str(ctype.__name__)
+
+
+@functools.cache
+def _limits(ctype: Any, bits: int) -> tuple[int, int]:
+    return (-1 << bits - 1, (1 << bits - 1) - 1) if ctype._type_.islower() else (0, (1 << bits) - 1)
+
+
+def fitting(ctype: Any, value: Any, width: int | None = None) -> int:
+    """The value as an int that the type, or a bit-field of it, can hold."""
+    if isinstance(value, _Simple) and is_integer(type(value)):
+        value = value.value
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"must be an int, not {type(value).__name__}") from None
+    low, high = _limits(ctype, width or 8 * ctypes.sizeof(ctype))
+    if not low <= number <= high:
+        into = f"{width} bits" if width else name_of(ctype)
+        raise OverflowError(f"{number} does not fit into {into}, which holds {low} to {high}")
+    return number
+
+
+def argument(name: str, ctype: Any, value: Any) -> int:
+    """The value of an argument that goes into a member of another name."""
+    try:
+        return fitting(ctype, value)
+    except (TypeError, OverflowError) as wrong:
+        raise type(wrong)(f"{name}: {wrong}") from None
+
+
+# ---- Memory: what pointers point to, which must live as long as the pointer, and may be a constant ----
+
+
+def _not_memory(value: Any, writable: bool) -> TypeError:
+    kind = type(value).__name__
+    takes = "a bytearray, a ctypes object or array, an address, or None"
+    if not writable:
+        return TypeError(f"must be bytes, {takes}, not {kind}")
+    if isinstance(value, (bytes, c_char_p, c_wchar_p)):
+        kind += ": the kernel writes there, and bytes are constant"
+    elif isinstance(value, memoryview):
+        kind = "a memoryview that is read-only or not contiguous: the kernel writes there"
+    return TypeError(f"must be {takes}, not {kind}")
+
+
+def _address(value: Any, writable: bool) -> c_void_p | None:
+    """The value as a pointer, which keeps alive what it points to, and so does a struct that gets it.
+
+    The references are in ctypes' own _objects, which its copies share.
+    """
+    if value is None or isinstance(value, c_void_p):
+        return value
+    if isinstance(value, (Array, _Pointer)):
+        return cast(value, c_void_p)
+    if isinstance(value, bytes) and not writable:
+        return cast(c_char_p(value), c_void_p)
+    if isinstance(value, (c_char_p, c_wchar_p)) and not writable:
+        return cast(value, c_void_p)
+    if isinstance(value, (Structure, Union, _Simple)) and not isinstance(
+        value, (c_char_p, c_wchar_p, ctypes.py_object)
+    ):
+        return cast(pointer(value), c_void_p)
+    if isinstance(value, int):
+        return c_void_p(fitting(c_size_t, value))
+    if hasattr(value, "_as_parameter_"):
+        return _address(value._as_parameter_, writable)
+    if isinstance(value, (bytes, _Data)):
+        raise _not_memory(value, writable)
+    try:
+        view = memoryview(value)
+    except TypeError:
+        if hasattr(value, "__index__"):
+            return c_void_p(fitting(c_size_t, value))
+        raise _not_memory(value, writable) from None
+    if not view.readonly and view.c_contiguous:
+        array = ctypes.c_char * view.nbytes
+        return cast(array.from_buffer(view.cast("B")) if view.nbytes else array(), c_void_p)
+    if writable:
+        raise _not_memory(value, writable)
+    return cast(c_char_p(view.tobytes()), c_void_p)
+
+
+def bytes_of(name: str, value: Any) -> bytes:
+    """The bytes of an argument that is bytes or anything else with memory of its own, as ctypes' arrays and structs."""
+    # The memory of ctypes' pointers is an address.
+    if not isinstance(value, _Data) or isinstance(value, (Array, Structure, Union)) or is_integer(type(value)):
+        try:
+            return memoryview(value).tobytes()
+        except TypeError:
+            pass
+    raise TypeError(
+        f"{name}: must be bytes, a bytearray, a memoryview or a ctypes array or struct, not {type(value).__name__}"
+    )
+
+
+def _string(value: Any) -> Any:
+    if value is None or isinstance(value, c_char_p):
+        return value
+    if isinstance(value, (Array, _Pointer)) and value._type_ is ctypes.c_char:
+        return cast(value, c_char_p)
+    if not isinstance(value, bytes):
+        raise TypeError(f"must be bytes or None, not {type(value).__name__}")
+    if b"\0" in value.rstrip(b"\0"):
+        raise ValueError(f"{value!r} has a null byte, where C would cut it off")
+    return value
+
+
+# ---- Parameters of functions, as ctypes asks for them: objects with a from_param() ----
+
+
+class _Number:
+    def __init__(self, ctype: Any) -> None:
+        self._ctype = ctype
+        self._low, self._high = _limits(ctype, 8 * ctypes.sizeof(ctype))
+
+    def from_param(self, value: Any) -> Any:
+        if type(value) is not int or not self._low <= value <= self._high:
+            value = fitting(self._ctype, value)
+        return self._ctype.from_param(value)
+
+
+class _String:
+    def from_param(self, value: Any) -> Any:
+        return c_char_p.from_param(_string(value))
+
+
+class _Typed:
+    """A pointer to objects of one type, which the kernel may write; never one into bytes."""
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+
+    def from_param(self, value: Any) -> Any:
+        of = self._kind._type_
+        if value is None or isinstance(value, self._kind):
+            return self._kind.from_param(value)
+        if isinstance(value, of):
+            return ctypes.byref(value)
+        if isinstance(value, (Array, _Pointer)) and issubclass(value._type_, of):
+            return self._kind.from_param(value)
+        if isinstance(value, _Byref) and isinstance(value._obj, of):
+            return value
+        raise TypeError(f"must be {name_of(of)}, an array of it, byref(), pointer() or None, not {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    return name_of(type(value)) if isinstance(value, (Array, _Pointer, _Simple)) else type(value).__name__
+
+
+class Input(c_void_p):
+    """A `const void *` parameter: takes bytes, any ctypes object or array, byref(), an address, None."""
+
+    @classmethod
+    def from_param(cls, value: Any) -> Any:
+        if value is None or isinstance(value, (bytes, Array, _Byref)):
+            return value
+        return _address(value, writable=False)
+
+
+class Output(c_void_p):
+    """A `void *` parameter, where the kernel writes: takes what Input takes, except bytes, which must not change."""
+
+    @classmethod
+    def from_param(cls, value: Any) -> Any:
+        if value is None or isinstance(value, (Array, _Byref)):
+            return value
+        return _address(value, writable=True)
+
+
+def _parameter(ctype: Any) -> Any:
+    if issubclass(ctype, (Input, Output)):
+        return ctype
+    if issubclass(ctype, _Pointer):
+        return _Typed(ctype)
+    return _String() if issubclass(ctype, c_char_p) else _Number(ctype)
 
 
 def _check(result: int, function: Any, _arguments: tuple[Any, ...]) -> int:
@@ -80,35 +308,212 @@ def _check(result: int, function: Any, _arguments: tuple[Any, ...]) -> int:
     return result
 
 
-def function(name: str, returns: Any, *arguments: Any) -> Callable[..., int]:
+def function(name: str, returns: Any, /, **parameters: Any) -> Callable[..., int]:
     """A function of the library, or one that says that the library has none of this name."""
+    kinds = {parameter: _parameter(ctype) for parameter, ctype in parameters.items()}
+
+    def check(arguments: tuple[Any, ...]) -> None:
+        for (parameter, kind), value in zip(kinds.items(), arguments, strict=True):
+            try:
+                kind.from_param(value)
+            except (TypeError, ValueError, OverflowError) as wrong:
+                raise type(wrong)(f"{name}: {parameter}: {wrong}") from None
+
     try:
         found = getattr(_lib, name)
     except AttributeError:
 
-        def missing(*_: object) -> int:
+        def missing(*arguments: Any) -> int:
+            check(arguments)
             raise OSError(errno.ENOSYS, f"{name}: {library} has no such function")
 
         return missing
     found.restype = returns
-    found.argtypes = arguments
+    found.argtypes = tuple(kinds.values())
     if returns is ctypes.c_int:
         found.errcheck = _check
-    return found  # type: ignore[no-any-return]
+
+    def call(*arguments: Any) -> int:
+        try:
+            return found(*arguments)  # type: ignore[no-any-return]
+        except ctypes.ArgumentError:
+            # It has the argument's number and the error as one text: raise the error, with the argument's name.
+            check(arguments)
+            raise
+
+    return call
 
 
-class Address(c_void_p):
-    """A `void *` parameter: takes bytes, any ctypes object or array, byref(), an address, None."""
+# ---- Structs ----
+
+
+@functools.cache
+def _members(ctype: Any) -> dict[str, Callable[[Any], Any]]:
+    """For each member, those of the members without a name among them, what makes of a value what ctypes is to get."""
+    found: dict[str, Callable[[Any], Any]] = {}
+    outputs = getattr(ctype, "_outputs_", ())
+    for base in reversed(ctype.__mro__):
+        for field in base.__dict__.get("_fields_", ()):
+            found[field[0]] = _member(field[1], field[2] if len(field) > 2 else None, field[0] in outputs)
+            if field[0] in base.__dict__.get("_anonymous_", ()):
+                found.update(_members(field[1]))
+    return found
+
+
+@functools.cache
+def _holder(ctype: Any) -> Any:
+    """A struct around another one, in which ctypes holds a reference for as long as that one is used."""
+    return type("Holder", (Structure,), {"_fields_": (("copy", ctype), ("held", ctypes.py_object))})
+
+
+def _held(source: Any) -> Any:
+    """What ctypes keeps alive for an object, as it is now."""
+    if isinstance(source, memoryview):
+        source = source.obj
+    while getattr(source, "_b_base_", None) is not None:
+        source = source._b_base_
+    objects = getattr(source, "_objects", None)
+    return dict(objects) if isinstance(objects, dict) else objects
+
+
+def number(ctype: Any, width: int | None = None) -> Callable[[Any], Any]:
+    """A function that checks numbers for a type, or for a bit-field of it."""
+    low, high = _limits(ctype, width or 8 * ctypes.sizeof(ctype))
+
+    def check(value: Any) -> Any:
+        if (type(value) is int and low <= value <= high) or isinstance(value, ctype):
+            return value
+        return fitting(ctype, value, width)
+
+    return check
+
+
+def _typed_pointer(kind: Any) -> Callable[[Any], Any]:
+    of = kind._type_
+
+    def check(value: Any) -> Any:
+        if value is None or isinstance(value, kind):
+            return value
+        if isinstance(value, of):
+            return pointer(value)
+        if isinstance(value, Array) and issubclass(value._type_, of):
+            return value if value._type_ is of else cast(value, kind)
+        raise TypeError(f"must be {name_of(of)}, an array of it, pointer() or None, not {_shown(value)}")
+
+    return check
+
+
+def _number_array(kind: Any) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if isinstance(value, kind):
+            return value
+        # Of another class than this one, if it is one of Numbers.
+        same = isinstance(value, Array) and value._type_ is kind._type_
+        return tuple(fitting(kind._type_, one) for one in value) if same or isinstance(value, (tuple, list)) else value
+
+    return check
+
+
+def _member(kind: Any, width: int | None, writable: bool) -> Callable[[Any], Any]:
+    """What makes of a value what ctypes is to get for a member of this type."""
+    if is_integer(kind):
+        return number(kind, width)
+    if kind is c_void_p:
+        return lambda value: _address(value, writable)
+    if kind is c_char_p:
+        return _string
+    if issubclass(kind, _Pointer):
+        return _typed_pointer(kind)
+    if issubclass(kind, Array) and is_integer(kind._type_):
+        return _number_array(kind)
+    return _nested(kind) if issubclass(kind, _Checked) else lambda value: value
+
+
+def _nested(kind: Any) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return kind(*value)
+        # ctypes shares what a struct keeps alive with the struct it is copied into, to the next change of either.
+        return kind.from_buffer_copy(value) if isinstance(value, kind) else value
+
+    return check
+
+
+class _Checked:
+    """What structs and unions have in common: no name but a member's, no number that does not fit.
+
+    A member that is a pointer takes what a pointer parameter takes and keeps it alive, also in copies: in
+    another struct, in an array, from copy.copy(), from from_buffer_copy(). Only copies of the bare bytes
+    (memmove(), bytes()) do not. ctypes itself makes the copies in arrays and in a plain Structure; they
+    share what is kept alive with the original until a pointer in it is set again.
+    """
+
+    _outputs_: ClassVar[tuple[str, ...]] = ()
+    """The pointers to memory that the kernel writes."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        ctype: Any = type(self)
+        check = _members(ctype).get(name)
+        if check is not None:
+            try:
+                value = check(value)
+            except (TypeError, ValueError, OverflowError) as wrong:
+                raise type(wrong)(f"{ctype.__name__}.{name}: {wrong}") from None
+        elif not hasattr(type(self), name):
+            raise AttributeError(f"{type(self).__name__} has no member {name!r}")
+        super().__setattr__(name, value)
 
     @classmethod
-    def from_param(cls, value: Any) -> Any:
-        if isinstance(value, (Structure, Union, ctypes._SimpleCData)) and not isinstance(value, (c_void_p, c_char_p)):
-            return ctypes.byref(value)
-        return c_void_p.from_param(value)
+    def from_buffer_copy(cls, source: Buffer, offset: int = 0) -> Self:
+        """A copy of what is in a buffer; if that is of ctypes, the copy keeps alive what its pointers point to."""
+        ctype: Any = cls
+        copied = type(ctype).from_buffer_copy(ctype, source, offset)
+        held = None if isinstance(source, bytes) else _held(source)
+        if held:
+            holder = _holder(ctype)()
+            holder.copy, holder.held = copied, held
+            copied = holder.copy
+        return copied  # type: ignore[no-any-return]
+
+    def __copy__(self) -> Self:
+        source: Any = self
+        copied = type(self).from_buffer_copy(source)
+        copied.__dict__.update(self.__dict__)
+        return copied
 
 
-class Members(Structure):
-    """A struct that shows its members, and that equals another one with the same bytes."""
+class Numbers:
+    """What an array of integers needs to reject those that do not fit."""
+
+    _type_: ClassVar[Any]
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(*(fitting(self._type_, value) for value in values))
+
+    def __setitem__(self, at: Any, value: Any) -> None:
+        if isinstance(at, slice):
+            value = [fitting(self._type_, number) for number in value]
+        else:
+            value = fitting(self._type_, value)
+        super().__setitem__(at, value)  # type: ignore[misc]
+
+
+@functools.cache
+def numbers(ctype: Any, length: int) -> Any:
+    """The type of an array of integers that is a member."""
+    return type(f"{ctype.__name__}_Array_{length}", (Numbers, Array), {"_type_": ctype, "_length_": length})
+
+
+class MembersUnion(_Checked, Union):
+    """A union that rejects what its members cannot hold."""
+
+
+class Members(_Checked, Structure):
+    """A struct that shows its members, and that equals another one with the same bytes.
+
+    Setting a number that does not fit into its member is an OverflowError, and setting a member that does
+    not exist an AttributeError.
+    """
 
     def __repr__(self) -> str:
         shown = (field[0] for field in self._fields_ if not field[0].startswith("_"))
@@ -121,26 +526,14 @@ class Members(Structure):
         return hash((type(self), bytes(self)))
 
 
-class Opts(Structure):
+class Opts(_Checked, Structure):
     """A struct of options: its size, what the caller names, and 0 for the rest.
 
-    A member that is a pointer takes bytes, any ctypes object or array, an address, or None. The
-    struct keeps what it is given alive.
+    A member that is a pointer takes bytes (if the kernel only reads there), a bytearray, any ctypes object or
+    array, an address, or None. The struct and its copies keep what they are given alive.
     """
 
     def __init__(self, **members: Any) -> None:
         super().__init__(sz=ctypes.sizeof(self))
         for name, value in members.items():
             setattr(self, name, value)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not hasattr(type(self), name):
-            raise AttributeError(f"{type(self).__name__} has no member {name!r}")
-        kind = next((field[1] for field in self._fields_ if field[0] == name), None)
-        target = getattr(kind, "_type_", None)
-        if kind is c_void_p and value is not None and not isinstance(value, (int, c_void_p)):
-            self.__dict__.setdefault("_kept", {})[name] = value
-            value = cast(c_char_p(value), c_void_p) if isinstance(value, bytes) else c_void_p(addressof(value))
-        elif target is not None and kind is POINTER(target) and isinstance(value, target):
-            value = pointer(value)
-        super().__setattr__(name, value)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from . import bpf
 from ._library import error
@@ -16,16 +16,18 @@ if TYPE_CHECKING:
 
     from ._program import Program
 
+    L = TypeVar("L", bound="Link")
+
 
 @dataclass(frozen=True)
 class LinkInfo:
-    """A link in the list that links() gives."""
+    """A link as links() lists it."""
 
     id: int
     type: bpf.bpf_link_type | int
     prog_id: int
     raw: bpf.bpf_link_info = field(repr=False)
-    """All that the kernel says; which member of the union counts, the type says."""
+    """All that the kernel reports; the type says which member of the union is valid."""
 
 
 def _describe(fd: int) -> LinkInfo:
@@ -34,14 +36,15 @@ def _describe(fd: int) -> LinkInfo:
 
 
 def links() -> Iterator[LinkInfo]:
-    """All links of the kernel; needs CAP_SYS_ADMIN. One that goes away meanwhile is left out."""
+    """All links of the kernel; needs CAP_SYS_ADMIN. A link that disappears during listing is skipped."""
     for id in ids(bpf.bpf_link_get_next_id):
         try:
             handle = Handle(bpf.bpf_link_get_fd_by_id(id))
         except FileNotFoundError:
             continue
-        yield _describe(handle.fd)
+        info = _describe(handle.fd)
         handle.close()
+        yield info
 
 
 class Link(Object):
@@ -53,17 +56,20 @@ class Link(Object):
 
     @classmethod
     def create(
-        cls, program: Program, target_fd: int, attach_type: int, opts: bpf.bpf_link_create_opts | None = None
-    ) -> Link:
-        """Attach a program to a cgroup, a network namespace, a device (its index) or what else the type has."""
-        fd = program.fileno()
-        try:
-            return cls(bpf.bpf_link_create(fd, target_fd, attach_type, opts))
-        except OSError as failed:
-            raise error(failed.errno or 0, "bpf_link_create", f"{program} to {target_fd}") from None
+        cls: type[L], program: Program, target_fd: int, attach_type: int, opts: bpf.bpf_link_create_opts | None = None
+    ) -> L:
+        """Attach a program to a cgroup, a network namespace, a device (its index) or whatever its type attaches to."""
+
+        def bpf_link_create(fd: int) -> Handle:
+            try:
+                return Handle(bpf.bpf_link_create(fd, target_fd, attach_type, opts))
+            except OSError as failed:
+                raise error(failed.errno or 0, "bpf_link_create", f"{program} to {target_fd}") from None
+
+        return cls(program._using(bpf_link_create))
 
     @classmethod
-    def open(cls, *, id: int | None = None, pin: str | os.PathLike[str] | None = None) -> Link:
+    def open(cls: type[L], *, id: int | None = None, pin: str | os.PathLike[str] | None = None) -> L:
         """Open a link that exists: by its id, or where it is pinned."""
         one_of("link", id=id, pin=pin)
         if pin is not None:
@@ -82,5 +88,5 @@ class Link(Object):
         return f"link {self.id} of program {self.info.prog_id}"
 
     def detach(self) -> None:
-        """Take the program off its hook, though the link is still held."""
+        """Detach the program; the link object remains, attached to nothing."""
         self._call(bpf.bpf_link_detach)

@@ -1,28 +1,41 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Maps as dictionaries: of bytes, or of the types of ctypes that keys_as() and values_as() name."""
+"""Maps as dictionaries: of bytes, or of the ctypes types that keys_as() and values_as() are given."""
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import errno
-from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
-from ctypes import Array, Structure, Union, c_uint32, create_string_buffer, sizeof
+import mmap
+import sys
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
+from ctypes import Array, Structure, Union, c_char, c_uint32, create_string_buffer, sizeof
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 from . import bpf
-from ._library import ENOTSUPP, error
-from ._object import Handle, Object, id_by_name, ids, info_of, known, one_of, text
+from ._library import ENOTSUPP, argument, error, is_integer, name_of, number
+from ._object import Handle, Object, bad_name, encoded, id_by_name, ids, info_of, known, one_of, text
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
     from ctypes import _SimpleCData
 
-K = TypeVar("K")
-V = TypeVar("V")
+    from _typeshed import SupportsKeysAndGetItem
+    from typing_extensions import TypeVar
+
+    # A Map without parameters is one of bytes.
+    K = TypeVar("K", default=bytes)
+    V = TypeVar("V", default=bytes)
+else:
+    from typing import TypeVar
+
+    K = TypeVar("K")
+    V = TypeVar("V")
 T = TypeVar("T")
 C = TypeVar("C", bound="Structure | Union | Array[Any]")
+M = TypeVar("M", bound="Map[bytes, bytes]")
 
 PER_CPU = {
     bpf.BPF_MAP_TYPE_PERCPU_HASH,
@@ -30,14 +43,37 @@ PER_CPU = {
     bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH,
     bpf.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
 }
-# Where the position in a batch is a key: if it is deleted meanwhile, the kernel begins anew.
+# Where a key is an index, of 4 bytes.
+INDEXED = {
+    bpf.BPF_MAP_TYPE_ARRAY,
+    bpf.BPF_MAP_TYPE_PROG_ARRAY,
+    bpf.BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+    bpf.BPF_MAP_TYPE_PERCPU_ARRAY,
+    bpf.BPF_MAP_TYPE_CGROUP_ARRAY,
+    bpf.BPF_MAP_TYPE_ARRAY_OF_MAPS,
+    bpf.BPF_MAP_TYPE_DEVMAP,
+    bpf.BPF_MAP_TYPE_SOCKMAP,
+    bpf.BPF_MAP_TYPE_CPUMAP,
+    bpf.BPF_MAP_TYPE_XSKMAP,
+    bpf.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY,
+}
+ARRAYS = {bpf.BPF_MAP_TYPE_ARRAY, bpf.BPF_MAP_TYPE_PERCPU_ARRAY}
+HASHES = {
+    bpf.BPF_MAP_TYPE_HASH,
+    bpf.BPF_MAP_TYPE_PERCPU_HASH,
+    bpf.BPF_MAP_TYPE_LRU_HASH,
+    bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH,
+}
+# What the kernel says to a call that it does not have, or not for this type of map.
+UNSUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, ENOTSUPP)
+# Where the position in a batch is a key: if it is deleted meanwhile, the kernel starts again.
 NO_BATCH = {bpf.BPF_MAP_TYPE_LPM_TRIE, bpf.BPF_MAP_TYPE_SOCKHASH}
 BATCH_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class MapInfo:
-    """A map in the list that maps() gives."""
+    """A map as maps() lists it."""
 
     id: int
     name: str
@@ -47,7 +83,7 @@ class MapInfo:
     max_entries: int
     flags: int
     raw: bpf.bpf_map_info = field(repr=False)
-    """All that the kernel says."""
+    """All that the kernel reports."""
 
 
 def _describe(fd: int) -> MapInfo:
@@ -57,14 +93,15 @@ def _describe(fd: int) -> MapInfo:
 
 
 def maps() -> Iterator[MapInfo]:
-    """All maps of the kernel; needs CAP_SYS_ADMIN. One that goes away meanwhile is left out."""
+    """All maps of the kernel; needs CAP_SYS_ADMIN. A map that disappears during listing is skipped."""
     for id in ids(bpf.bpf_map_get_next_id):
         try:
             handle = Handle(bpf.bpf_map_get_fd_by_id(id))
         except FileNotFoundError:
             continue
-        yield _describe(handle.fd)
+        info = _describe(handle.fd)
         handle.close()
+        yield info
 
 
 def possible_cpus() -> int:
@@ -76,7 +113,7 @@ def possible_cpus() -> int:
 
 @dataclass(frozen=True)
 class Codec(Generic[T]):
-    """What keys or values are to Python: their size, and how they become bytes and come back."""
+    """How keys or values are converted to bytes and back, and their size in bytes."""
 
     size: int
     encode: Callable[[T], bytes]
@@ -94,8 +131,33 @@ def _raw(size: int, what: str) -> Codec[bytes]:
     return Codec(size, encode, bytes)
 
 
+def _characters(ctype: Any) -> Codec[bytes]:
+    """An array of c_char as bytes: filled up with zeros to its size, which come off again."""
+    size = sizeof(ctype)
+
+    def encode(value: Any) -> bytes:
+        if isinstance(value, ctype):
+            return bytes(value)
+        if not isinstance(value, (bytes, bytearray, memoryview)):
+            raise TypeError(f"must be bytes, not {type(value).__name__}")
+        if len(bytes(value)) > size:
+            raise ValueError(f"{len(bytes(value))} bytes do not fit into {name_of(ctype)}")
+        return bytes(value).ljust(size, b"\0")
+
+    return Codec(size, encode, lambda data: data.rstrip(b"\0"))
+
+
 def _typed(ctype: Any) -> Codec[Any]:
-    name, size = ctype.__name__, sizeof(ctype)
+    possible = "give an integer or float of ctypes (c_uint32), a struct, a union or an array of them (c_char * 16)"
+    if not isinstance(ctype, type) or not issubclass(ctype, (Structure, Union, Array, ctypes._SimpleCData)):
+        name = ctype.__name__ if isinstance(ctype, type) else repr(ctype)
+        raise TypeError(f"{name} is not a ctypes type: {possible}")
+    name = name_of(ctype)
+    if issubclass(ctype, ctypes._SimpleCData) and getattr(ctype, "_type_", "O") in "OPZz":
+        raise TypeError(f"{name} is not a type that a map can hold: {possible}")
+    size = sizeof(ctype)
+    if issubclass(ctype, Array) and getattr(ctype, "_type_", None) is c_char:
+        return _characters(ctype)
     if issubclass(ctype, (Structure, Union, Array)):
 
         def encode(value: Any) -> bytes:
@@ -104,14 +166,12 @@ def _typed(ctype: Any) -> Codec[Any]:
             return bytes(value)
 
         return Codec(size, encode, ctype.from_buffer_copy)
-    if not issubclass(ctype, ctypes._SimpleCData) or ctype._type_ in "OPZz":
-        raise TypeError(f"{name} is not a type that a map can hold: give a number, a struct or an array of ctypes")
+
+    check = number(ctype) if is_integer(ctype) else ctype
 
     def encode_number(value: Any) -> bytes:
-        number = ctype(value)
-        if isinstance(value, int) and number.value != value:
-            raise OverflowError(f"{value} does not fit into {name}")
-        return bytes(number)
+        value = check(value)
+        return bytes(value if isinstance(value, ctype) else ctype(value))
 
     def decode_number(data: bytes) -> Any:
         return ctype.from_buffer_copy(data).value
@@ -147,6 +207,43 @@ class _Values(ValuesView[V]):
         return (value for _, value in self._mapping._pairs())
 
 
+def _why_not_created(
+    number: int, kind: int, key_size: int, value_size: int, max_entries: int, flags: int, name: str
+) -> str:
+    """What the kernel rejects in a new map, as far as that is known; empty otherwise."""
+    if number == errno.E2BIG:
+        return f"keys of {key_size} bytes, values of {value_size} bytes and {max_entries} elements are too large for it"
+    if number != errno.EINVAL:
+        return ""
+    if bad := bad_name(name):
+        return bad
+    if kind in INDEXED and key_size != 4:
+        return f"key_size is {key_size}, but the key of {_called(kind)} is an index of 4 bytes"
+    if kind in HASHES and key_size == 0:
+        return "key_size is 0"
+    if kind in HASHES | ARRAYS and value_size == 0:
+        return "value_size is 0"
+    if kind in HASHES | INDEXED and max_entries == 0:
+        return "max_entries is 0"
+    if kind in (bpf.BPF_MAP_TYPE_QUEUE, bpf.BPF_MAP_TYPE_STACK) and key_size:
+        return f"key_size is {key_size}, but {_called(kind)} has no keys: key_size is 0"
+    if kind == bpf.BPF_MAP_TYPE_LPM_TRIE and not flags & bpf.BPF_F_NO_PREALLOC:
+        return f"{_called(kind)} takes flags=BPF_F_NO_PREALLOC"
+    if kind == bpf.BPF_MAP_TYPE_RINGBUF:
+        if key_size or value_size:
+            return f"key_size is {key_size} and value_size {value_size}, but a ring buffer has neither: both are 0"
+        if max_entries % mmap.PAGESIZE or max_entries & max_entries - 1 or not max_entries:
+            return (
+                f"max_entries is {max_entries}, but the size of a ring buffer is a power of 2 "
+                f"and a multiple of the page size, {mmap.PAGESIZE}"
+            )
+    return ""
+
+
+def _called(kind: int) -> str:
+    return bpf.bpf_map_type(kind).name
+
+
 class Map(Object, MutableMapping[K, V]):
     """A map of the kernel, as a dictionary.
 
@@ -154,10 +251,11 @@ class Map(Object, MutableMapping[K, V]):
     with types of ctypes instead. A value of a per-CPU map is those of all possible CPUs, one after
     another, each rounded up to 8 bytes; per_cpu_values_as() makes it a list.
 
-    A key that is not there is a KeyError. Every other refusal of the kernel is an OSError.
+    A key that is not there is a KeyError. Every other failure of a call is an OSError.
 
-    Reading all of a map (a loop, items(), dict()) does it in batches where the kernel can. Others may
-    change the map meanwhile: what is deleted may be left out, what is added may be.
+    A loop, items(), dict() and update() transfer many elements with one call where the kernel can. Others
+    may change the map meanwhile: an element that is added or deleted while the map is read may be in the
+    result or not.
     """
 
     _kind = "map"
@@ -168,6 +266,20 @@ class Map(Object, MutableMapping[K, V]):
 
     # ---- Creating and opening ----
 
+    @overload
+    @classmethod
+    def create(
+        cls: type[M],
+        map_type: int,
+        key_size: int,
+        value_size: int,
+        max_entries: int,
+        *,
+        name: str = "",
+        flags: int = 0,
+        opts: bpf.bpf_map_create_opts | None = None,
+    ) -> M: ...
+    @overload
     @classmethod
     def create(
         cls,
@@ -179,28 +291,54 @@ class Map(Object, MutableMapping[K, V]):
         name: str = "",
         flags: int = 0,
         opts: bpf.bpf_map_create_opts | None = None,
-    ) -> Map[bytes, bytes]:
-        """Create a map: `BPF_MAP_TYPE_*`, sizes in bytes, `BPF_F_*`; opts for what is rarer."""
-        opts = bpf.bpf_map_create_opts.from_buffer_copy(opts or bpf.bpf_map_create_opts())
-        opts.map_flags |= flags
-        try:
-            fd = bpf.bpf_map_create(map_type, name.encode() or None, key_size, value_size, max_entries, opts)
-        except OSError as failed:
-            raise error(failed.errno or 0, "bpf_map_create", f"map {name!r}") from None
-        return Map(fd)
+    ) -> Map[bytes, bytes]: ...
+    @classmethod
+    def create(
+        cls,
+        map_type: int,
+        key_size: int,
+        value_size: int,
+        max_entries: int,
+        *,
+        name: str = "",
+        flags: int = 0,
+        opts: bpf.bpf_map_create_opts | None = None,
+    ) -> Any:
+        """Create a map: `BPF_MAP_TYPE_*`, sizes in bytes, `BPF_F_*`; opts for anything else.
 
+        The kernel keeps 15 bytes of the name.
+        """
+        # The caller's struct, and what only it keeps alive, is there until this returns.
+        used = bpf.bpf_map_create_opts() if opts is None else copy.copy(opts)
+        used.map_flags |= argument("flags", c_uint32, flags)
+        try:
+            fd = bpf.bpf_map_create(map_type, encoded("name", name) or None, key_size, value_size, max_entries, used)
+        except OSError as failed:
+            number = failed.errno or 0
+            why = _why_not_created(number, map_type, key_size, value_size, max_entries, used.map_flags, name)
+            raise error(number, "bpf_map_create", f"map {name!r}", why) from None
+        return cls(Handle(fd))
+
+    @overload
+    @classmethod
+    def open(
+        cls: type[M], *, id: int | None = None, name: str | None = None, pin: str | os.PathLike[str] | None = None
+    ) -> M: ...
+    @overload
     @classmethod
     def open(
         cls, *, id: int | None = None, name: str | None = None, pin: str | os.PathLike[str] | None = None
-    ) -> Map[bytes, bytes]:
+    ) -> Map[bytes, bytes]: ...
+    @classmethod
+    def open(cls, *, id: int | None = None, name: str | None = None, pin: str | os.PathLike[str] | None = None) -> Any:
         """Open a map that exists: by its id, its name, or where it is pinned."""
         one_of("map", id=id, name=name, pin=pin)
         if pin is not None:
-            return Map(cls._by_pin(pin))
+            return cls(cls._by_pin(pin))
         if name is not None:
             id = id_by_name("map", name, ((info.id, info.name) for info in maps()))
         assert id is not None
-        return Map(cls._by_id(id))
+        return cls(cls._by_id(id))
 
     def _read_info(self) -> None:
         self.info = _describe(self._handle.fd)
@@ -225,34 +363,39 @@ class Map(Object, MutableMapping[K, V]):
 
     def _seen_as(self, keys: Codec[Any], values: Codec[Any]) -> Map[Any, Any]:
         self.fileno()
-        other: Map[Any, Any] = object.__new__(Map)
-        other._handle, other.info, other._keys, other._values = self._handle, self.info, keys, values
+        other: Map[Any, Any] = copy.copy(self)
+        other._keys, other._values = keys, values
         return other
 
     def _fitting(self, ctype: Any, what: str, size: int) -> Codec[Any]:
         codec = _typed(ctype)
         if codec.size != size:
-            raise ValueError(f"{self}: {ctype.__name__} has {codec.size} bytes, but a {what} has {size}")
+            raise ValueError(f"{self}: {name_of(ctype)} has {codec.size} bytes, but a {what} has {size}")
         return codec
 
     @overload
     def keys_as(self, ctype: type[_SimpleCData[T]]) -> Map[T, V]: ...
     @overload
+    def keys_as(self, ctype: type[Array[c_char]]) -> Map[bytes, V]: ...
+    @overload
     def keys_as(self, ctype: type[C]) -> Map[C, V]: ...
     def keys_as(self, ctype: Any) -> Map[Any, V]:
-        """This map with keys of a type of ctypes: a number (c_uint32) is an int, a struct is itself.
+        """This map with keys of a ctypes type.
 
-        A struct is found again in a dict if it is derived from sysbpf.Members. Both maps are one, and
-        are closed together.
+        A number (c_uint32) is an int in Python, an array of characters (c_char * 16) is bytes without the
+        zeros at its end, and a struct is itself. A struct is found again in a dict if its class is derived
+        from sysbpf.Members. Both maps are one, and are closed together.
         """
         return self._seen_as(self._fitting(ctype, "key", self.info.key_size), self._values)
 
     @overload
     def values_as(self, ctype: type[_SimpleCData[T]]) -> Map[K, T]: ...
     @overload
+    def values_as(self, ctype: type[Array[c_char]]) -> Map[K, bytes]: ...
+    @overload
     def values_as(self, ctype: type[C]) -> Map[K, C]: ...
     def values_as(self, ctype: Any) -> Map[K, Any]:
-        """This map with values of a type of ctypes; as keys_as()."""
+        """This map with values of a ctypes type; as keys_as()."""
         if self.info.type in PER_CPU:
             raise ValueError(f"{self} has a value for each CPU: use per_cpu_values_as()")
         return self._seen_as(self._keys, self._fitting(ctype, "value", self.info.value_size))
@@ -260,9 +403,11 @@ class Map(Object, MutableMapping[K, V]):
     @overload
     def per_cpu_values_as(self, ctype: type[_SimpleCData[T]]) -> Map[K, list[T]]: ...
     @overload
+    def per_cpu_values_as(self, ctype: type[Array[c_char]]) -> Map[K, list[bytes]]: ...
+    @overload
     def per_cpu_values_as(self, ctype: type[C]) -> Map[K, list[C]]: ...
     def per_cpu_values_as(self, ctype: Any) -> Map[K, list[Any]]:
-        """This per-CPU map with a list for each value: one of a type of ctypes for each possible CPU."""
+        """This per-CPU map with a list for each value: one of a ctypes type for each possible CPU."""
         if self.info.type not in PER_CPU:
             raise ValueError(f"{self} has one value for all CPUs: use values_as()")
         one = self._fitting(ctype, "value", self.info.value_size)
@@ -305,6 +450,17 @@ class Map(Object, MutableMapping[K, V]):
         """Set an element: BPF_NOEXIST only a new one, BPF_EXIST only one that is there."""
         data = self._encode(self._keys, key, "key")
         self._call(bpf.bpf_map_update_elem, data or None, self._encode(self._values, value, "value"), flags)
+
+    def _why(self, number: int, function: str, arguments: tuple[Any, ...]) -> str:
+        kind, most = self.info.type, self.info.max_entries
+        if function == "bpf_map_update_elem" and number in (errno.E2BIG, errno.ENOSPC):
+            if kind in INDEXED:
+                index = int.from_bytes(arguments[0], sys.byteorder)
+                return f"index {index} is too high: its {most} elements are 0 to {most - 1}" if index >= most else ""
+            return f"the map is full: max_entries is {most}"
+        if function == "bpf_map_delete_elem" and number == errno.EINVAL and kind in ARRAYS:
+            return "elements of an array cannot be deleted"
+        return ""
 
     def __delitem__(self, key: K) -> None:
         data = self._encode(self._keys, key, "key")
@@ -354,10 +510,10 @@ class Map(Object, MutableMapping[K, V]):
                 self._call(bpf.bpf_map_lookup_batch, position, following, keys, values, count)
             except OSError as wrong:
                 failed = wrong.errno or 0
-                if position is None and failed in (errno.EINVAL, errno.EOPNOTSUPP, ENOTSUPP):
+                if position is None and failed in UNSUPPORTED:
                     raise _NoBatch from None
                 if failed == errno.EINTR and interrupted < 1000:
-                    interrupted += 1  # The map changed under the kernel's eyes.
+                    interrupted += 1  # The map changed while the kernel read it.
                     if count.value == 0:
                         continue
                 elif failed == errno.ENOSPC:
@@ -376,7 +532,7 @@ class Map(Object, MutableMapping[K, V]):
             position = following
 
     def _walk(self) -> Iterator[bytes]:
-        """Keys, one after another. If the last one was deleted, the kernel begins anew: none is given twice."""
+        """Keys, one after another. If the last one was deleted, the kernel starts again: none is yielded twice."""
         seen: set[bytes] = set()
         again = 0
         key, following = None, create_string_buffer(self.info.key_size)
@@ -408,14 +564,60 @@ class Map(Object, MutableMapping[K, V]):
     def values(self) -> ValuesView[V]:
         return _Values(self)
 
+    @overload
+    def update(self, other: SupportsKeysAndGetItem[K, V], /) -> None: ...
+    @overload
+    def update(self, other: Iterable[tuple[K, V]] = (), /) -> None: ...
+    def update(self, other: Any = (), /) -> None:
+        """Set all elements of a mapping, or of pairs: many with one call where the kernel can (Linux 5.6).
+
+        A key or value of the wrong type or size is noticed before any is set. If the kernel rejects one
+        (the map is full), those before it are set.
+        """
+        pairs = other
+        if isinstance(other, Mapping):
+            pairs = other.items()
+        elif hasattr(other, "keys"):
+            pairs = ((key, other[key]) for key in other.keys())  # noqa: SIM118
+        elements = [
+            (self._encode(self._keys, key, "key"), self._encode(self._values, value, "value")) for key, value in pairs
+        ]
+        room = max(1, BATCH_BYTES // max(1, self._keys.size + self._values.size))
+        at = 0
+        while len(elements) - at > 1:
+            part = elements[at : at + room]
+            count = c_uint32(len(part))
+            keys, values = (b"".join(data) for data in zip(*part, strict=True))
+            try:
+                self._call(bpf.bpf_map_update_batch, keys, values, count)
+                at += len(part)
+            except OSError as failed:
+                if failed.errno in UNSUPPORTED:
+                    break
+                # The kernel counts what it has set, unless it did not even begin. The next one tells what is wrong.
+                at += count.value if count.value < len(part) else 0
+                self._call(bpf.bpf_map_update_elem, *elements[at], bpf.BPF_ANY)
+                at += 1
+        for key, value in elements[at:]:
+            self._call(bpf.bpf_map_update_elem, key or None, value, bpf.BPF_ANY)
+
     def clear(self) -> None:
-        """Delete all elements, those that come meanwhile perhaps not."""
+        """Delete all elements; those that are added meanwhile may stay."""
         for key in list(self):
             self.pop(key, None)
 
     def pop(self, key: K, *default: Any) -> Any:
-        """Delete an element and return its value."""
+        """Delete an element and return its value.
+
+        It is one step where take() is possible. For other maps it is two, and a change that is made
+        between them is lost.
+        """
         try:
+            try:
+                return self.take(key)
+            except OSError as failed:
+                if failed.errno not in UNSUPPORTED:
+                    raise
             value = self[key]
             del self[key]
         except KeyError:
@@ -425,7 +627,7 @@ class Map(Object, MutableMapping[K, V]):
         return value
 
     def freeze(self) -> None:
-        """From now on only programs in the kernel can change it (Linux 5.2)."""
+        """Make it read-only for user space: from now on only BPF programs can change it (Linux 5.2)."""
         self._call(bpf.bpf_map_freeze)
 
 

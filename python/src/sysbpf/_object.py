@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from ctypes import c_uint32, sizeof
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+import threading
+from ctypes import c_int, c_uint32, sizeof
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from . import bpf
-from ._library import error
+from ._library import argument, error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,18 +23,79 @@ if TYPE_CHECKING:
 
 
 class Handle:
-    """A descriptor, closed when its last user is gone or when one closes it."""
+    """A descriptor, closed by close() or when nothing refers to it any more, and never while a call uses it.
+
+    Once a descriptor is closed, the next file that any thread opens may get its number. So a call
+    takes the number with acquire() and gives it back with release(), and close() leaves closing
+    to the last of the calls that are still running.
+    """
 
     def __init__(self, fd: int) -> None:
-        self.fd = fd
+        self._fd = fd
+        self._uses = 0
+        self._closed = False
+        # A signal handler may close what the code it interrupts is about to use.
+        self._lock = threading.RLock()
 
-    def close(self) -> None:
-        fd, self.fd = self.fd, -1
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
+    def fd(self) -> int:
+        """The number; -1 if it is closed."""
+        return -1 if self._closed else self._fd
+
+    def acquire(self) -> int:
+        """The number, for a call that ends with release(); -1, without release(), if it is closed."""
+        with self._lock:
+            self._uses += 1
+            if not self._closed:
+                return self._fd
+        self.release()
+        return -1
+
+    def release(self) -> None:
+        with self._lock:
+            self._uses -= 1
+            fd = self._take() if self._closed and not self._uses else -1
         if fd >= 0:
             os.close(fd)
 
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            fd = -1 if self._uses else self._take()
+        if fd >= 0:
+            os.close(fd)
+
+    def detach(self) -> None:
+        """Leave the descriptor open: it belongs to somebody else."""
+        with self._lock:
+            self._closed = True
+            self._take()
+
+    def _take(self) -> int:
+        fd, self._fd = self._fd, -1
+        return fd
+
+    def __enter__(self) -> int:
+        fd = self.acquire()
+        if fd < 0:
+            raise ValueError("the descriptor is closed")
+        return fd
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def __del__(self) -> None:
-        self.close()
+        # Nobody uses it any more, nor does a call of a thread that a fork() left behind.
+        fd = self._take()
+        if fd >= 0:
+            os.close(fd)
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise TypeError("a descriptor cannot be copied or pickled: both copies would close it")
 
 
 def text(name: bytes) -> str:
@@ -50,11 +113,14 @@ def known(enum: type[E], number: int) -> E | int:
 
 def kind_of(fd: int) -> str:
     """What kind of object a descriptor is of: bpf-map, bpf-prog, bpf-link or something else."""
-    return os.readlink(f"/proc/self/fd/{fd}").rpartition(":")[2].replace("_", "-")
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}").rpartition(":")[2].replace("_", "-")
+    except FileNotFoundError:
+        raise error(errno.EBADF, f"descriptor {fd}") from None
 
 
 def info_of(fd: int, info: Info) -> Info:
-    """What the kernel says of an object; the kernel fills as much of the struct as it knows."""
+    """What the kernel reports about an object; it fills as much of the struct as it knows."""
     bpf.bpf_obj_get_info_by_fd(fd, info, c_uint32(sizeof(info)))
     return info
 
@@ -70,10 +136,25 @@ def ids(get_next_id: Callable[[int, c_uint32], int]) -> Iterator[int]:
         yield found.value
 
 
+def encoded(parameter: str, value: str) -> bytes:
+    if not isinstance(value, str):
+        raise TypeError(f"{parameter}: must be str, not {type(value).__name__}")
+    return value.encode()
+
+
+def bad_name(name: str) -> str:
+    """What the kernel does not accept in a name, of which it keeps 15 bytes; empty if there is nothing."""
+    kept = text(os.fsencode(name)[: bpf.BPF_OBJ_NAME_LEN - 1])
+    bad = [letter for letter in kept if not (letter.isascii() and (letter.isalnum() or letter in "_."))]
+    if not bad:
+        return ""
+    return f"the name has {bad[0]!r}, but the kernel accepts only letters and digits of ASCII, '_' and '.'"
+
+
 class Object:
     """A map, a program or a link of the kernel, held by a descriptor.
 
-    Use it in a `with` statement, or close() it; else it is closed with the last reference to it.
+    Use it in a `with` statement, or close() it; otherwise it is closed when nothing refers to it any more.
     """
 
     _kind: ClassVar[str]
@@ -83,62 +164,104 @@ class Object:
     _get_fd_by_id: ClassVar[Callable[[int], int]]
 
     def __init__(self, fd: int | Handle) -> None:
-        """Take over a descriptor, which is closed if it is not of this kind."""
-        self._handle = fd if isinstance(fd, Handle) else Handle(fd)
-        kind = kind_of(self._handle.fd)
-        if kind != self._inode:
-            self._handle.close()
-            raise ValueError(f"not a {self._kind}: the descriptor is {kind!r}")
-        self._read_info()
+        """Take over a descriptor. If it is not of this kind, that is a ValueError, and it stays the caller's."""
+        handle = fd if isinstance(fd, Handle) else Handle(argument("fd", c_int, fd))
+        self._handle = handle
+        try:
+            kind = kind_of(handle.fd)
+            if kind != self._inode:
+                raise ValueError(f"not a {self._kind}: the descriptor is {kind!r}")
+            self._read_info()
+        except BaseException:
+            if handle is not fd:
+                handle.detach()
+            raise
 
     def _read_info(self) -> None:
         raise NotImplementedError
 
+    @property
+    def id(self) -> int:
+        raise NotImplementedError
+
     @classmethod
-    def _by_id(cls, id: int) -> int:
+    def _by_id(cls, id: int) -> Handle:
         try:
-            return cls._get_fd_by_id(id)
+            return Handle(cls._get_fd_by_id(id))
         except OSError as failed:
             raise error(failed.errno or 0, f"{cls._kind} id {id}") from None
 
     @classmethod
-    def _by_pin(cls, pin: str | os.PathLike[str]) -> int:
+    def _by_pin(cls, pin: str | os.PathLike[str]) -> Handle:
         try:
-            fd = bpf.bpf_obj_get(os.fsencode(pin))
+            handle = Handle(bpf.bpf_obj_get(os.fsencode(pin)))
         except OSError as failed:
             raise error(failed.errno or 0, f"{cls._kind} pinned at {os.fspath(pin)!r}") from None
-        handle = Handle(fd)
-        kind = kind_of(fd)
+        kind = kind_of(handle.fd)
         if kind != cls._inode:
+            handle.close()
             raise ValueError(f"{os.fspath(pin)!r} is not a {cls._kind}, but {kind!r}")
-        handle.fd = -1
-        return fd
+        return handle
 
     def fileno(self) -> int:
-        """The descriptor, for the functions of sysbpf.bpf."""
-        if self._handle.fd < 0:
-            raise ValueError(f"{self} is closed")
+        """The descriptor, for the functions of sysbpf.bpf.
+
+        Keep the object and do not close it while they use the number. The methods of the object need
+        no such care: close() waits for those that run in other threads.
+        """
+        if self._handle.closed:
+            raise self._is_closed()
         return self._handle.fd
 
+    def _is_closed(self) -> ValueError:
+        return ValueError(f"{self} is closed")
+
     def close(self) -> None:
-        """Give back the descriptor. The kernel keeps the object while anything else refers to it."""
+        """Give back the descriptor. The kernel keeps the object while anything else refers to it.
+
+        Every later use is a ValueError. A call that another thread is in ends as it would have; the
+        descriptor is closed after it.
+        """
         self._handle.close()
 
     def _call(self, function: Callable[..., int], *arguments: Any) -> int:
-        """Calls with the descriptor; an error says which object it is about."""
-        fd = self.fileno()
+        """Call a function with the descriptor; an error names the object."""
+        handle = self._handle
+        fd = handle.acquire()
+        if fd < 0:
+            raise self._is_closed()
         try:
             return function(fd, *arguments)
         except OSError as failed:
-            raise error(failed.errno or 0, function.__name__, str(self)) from None
+            number = failed.errno or 0
+            raise error(number, function.__name__, str(self), self._why(number, function.__name__, arguments)) from None
+        finally:
+            handle.release()
+
+    def _why(self, _number: int, _function: str, _arguments: tuple[Any, ...]) -> str:
+        """What an error number means in this call of this object; empty for what it means in general."""
+        return ""
 
     def pin(self, path: str | os.PathLike[str]) -> None:
         """Pin it at a path of a bpf file system, where it outlives this process; os.unlink() unpins it."""
-        fd = self.fileno()
+
+        def bpf_obj_pin(fd: int) -> int:
+            try:
+                return bpf.bpf_obj_pin(fd, os.fsencode(path))
+            except OSError as failed:
+                raise error(failed.errno or 0, "bpf_obj_pin", f"{self} at {os.fspath(path)!r}") from None
+
+        self._using(bpf_obj_pin)
+
+    def _using(self, function: Callable[[int], Any]) -> Any:
+        """Call a function with the descriptor; errors are as it raises them."""
+        fd = self._handle.acquire()
+        if fd < 0:
+            raise self._is_closed()
         try:
-            bpf.bpf_obj_pin(fd, os.fsencode(path))
-        except OSError as failed:
-            raise error(failed.errno or 0, "bpf_obj_pin", f"{self} at {os.fspath(path)!r}") from None
+            return function(fd)
+        finally:
+            self._handle.release()
 
     def __enter__(self: Self) -> Self:
         return self
@@ -149,7 +272,28 @@ class Object:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<{self}{', closed' if self._handle.fd < 0 else ''}>"
+        return f"<{self}{', closed' if self._handle.closed else ''}>"
+
+    # ---- Copies ----
+
+    def __copy__(self: Self) -> Self:
+        """The same object once more, with the same descriptor: both are closed together."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __deepcopy__(self, _memo: object) -> NoReturn:
+        raise self._not_copied("deep-copied")
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise self._not_copied("pickled")
+
+    def _not_copied(self, how: str) -> TypeError:
+        name = type(self).__name__
+        return TypeError(
+            f"{self} cannot be {how}, because it holds a descriptor of this process: "
+            f"pass its id and use {name}.open(id={self.id}), or pin it and use {name}.open(pin=...)"
+        )
 
 
 def one_of(kind: str, **given: object) -> None:
@@ -163,7 +307,7 @@ def id_by_name(kind: str, name: str, named: Iterator[tuple[int, str]]) -> int:
     short = text(os.fsencode(name)[: bpf.BPF_OBJ_NAME_LEN - 1])
     found = [id for id, other in named if other == short]
     if not found:
-        raise error(2, f"{kind} named {name!r}")
+        raise error(errno.ENOENT, f"{kind} named {name!r}")
     if len(found) > 1:
         raise ValueError(f"{len(found)} {kind}s are named {name!r}: open one by its id ({', '.join(map(str, found))})")
     return found[0]

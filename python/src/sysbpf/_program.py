@@ -1,39 +1,48 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Programs: loading them from bytes, with what the verifier says; running them for a test."""
+"""Programs: loading them from bytes, with the verifier's log; test runs."""
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
-from ctypes import create_string_buffer, sizeof
+from ctypes import c_int, c_uint32, create_string_buffer, sizeof, string_at
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import bpf
-from ._library import error
-from ._object import Handle, Object, id_by_name, ids, info_of, known, one_of, text
+from ._library import argument, bytes_of, error
+from ._object import Handle, Object, bad_name, encoded, id_by_name, ids, info_of, known, one_of, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from ctypes import Structure
+
+    from typing_extensions import Buffer
+
+    P = TypeVar("P", bound="Program")
 
 FIRST_LOG_SIZE = 1 << 16
 
 
 class VerifierError(OSError):
-    """The verifier refused a program; log says why, in full. The message has its last lines."""
+    """The verifier rejected a program. The message has the last lines of its log, the attribute log all of them."""
 
     log: str
 
     def __init__(self, number: int, message: str, log: str) -> None:
+        self._message = message
         lines = log.rstrip("\n").splitlines()
         left_out = f"[{len(lines) - 20} lines before]\n" if len(lines) > 20 else ""
         super().__init__(number, f"{message}\n{left_out}" + "\n".join(lines[-20:]))
         self.log = log
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What OSError has of its own does not fit this class's parameters.
+        return type(self), (self.errno, self._message, self.log), self.__dict__
+
 
 class TestRun(NamedTuple):
-    """What a test run gave: the program's answer, the packet and the context after it, nanoseconds."""
+    """Results of a test run: what the program returned, the packet and the context after it, nanoseconds per run."""
 
     retval: int
     data: bytes | None
@@ -43,7 +52,7 @@ class TestRun(NamedTuple):
 
 @dataclass(frozen=True)
 class ProgramInfo:
-    """A program in the list that programs() gives."""
+    """A program as programs() lists it."""
 
     id: int
     name: str
@@ -53,7 +62,7 @@ class ProgramInfo:
     run_time_ns: int
     run_cnt: int
     raw: bpf.bpf_prog_info = field(repr=False)
-    """All that the kernel says."""
+    """All that the kernel reports."""
 
 
 def _describe(fd: int) -> ProgramInfo:
@@ -71,14 +80,15 @@ def _describe(fd: int) -> ProgramInfo:
 
 
 def programs() -> Iterator[ProgramInfo]:
-    """All programs of the kernel; needs CAP_SYS_ADMIN. One that goes away meanwhile is left out."""
+    """All programs of the kernel; needs CAP_SYS_ADMIN. A program that disappears during listing is skipped."""
     for id in ids(bpf.bpf_prog_get_next_id):
         try:
             handle = Handle(bpf.bpf_prog_get_fd_by_id(id))
         except FileNotFoundError:
             continue
-        yield _describe(handle.fd)
+        info = _describe(handle.fd)
         handle.close()
+        yield info
 
 
 class Program(Object):
@@ -88,57 +98,82 @@ class Program(Object):
     _inode = "bpf-prog"
     _get_fd_by_id = bpf.bpf_prog_get_fd_by_id
     log = ""
-    """What the verifier wrote when it was loaded with a log_level."""
+    """The verifier's log, if the program was loaded with a log_level."""
 
     @classmethod
     def load(
-        cls,
+        cls: type[P],
         prog_type: int,
-        insns: bytes,
+        insns: Buffer,
         *,
+        license: str,
         name: str = "",
-        license: str = "GPL",
         expected_attach_type: int = 0,
         flags: int = 0,
         log_level: int = 0,
         opts: bpf.bpf_prog_load_opts | None = None,
-    ) -> Program:
-        """Load a program: `BPF_PROG_TYPE_*`, its instructions of 8 bytes each; opts for what is rarer.
+    ) -> P:
+        """Load a program: `BPF_PROG_TYPE_*`, its instructions of 8 bytes each, its licence; opts for anything else.
 
-        If the verifier refuses it, a VerifierError has its log.
+        The license decides which helpers the kernel lets it call; "GPL" gives it all of them.
+        If the verifier rejects the program, the exception is a VerifierError with its log.
+
+        Options are taken from opts, which does not change, but for log_true_size. If it has a log_buf
+        the log goes there; without one the method provides as much room as the log takes.
         """
-        if not insns or len(insns) % sizeof(bpf.bpf_insn):
-            raise ValueError(f"program {name!r}: {len(insns)} bytes are no whole number of instructions of 8 bytes")
-        count = len(insns) // sizeof(bpf.bpf_insn)
-        code = (bpf.bpf_insn * count).from_buffer_copy(insns)
-        opts = bpf.bpf_prog_load_opts.from_buffer_copy(opts or bpf.bpf_prog_load_opts())
-        opts.expected_attach_type = opts.expected_attach_type or expected_attach_type
-        opts.prog_flags |= flags
-        opts.log_level |= log_level
+        code = bytes_of("insns", insns)
+        about = f"program {name!r}"
+        if not code or len(code) % sizeof(bpf.bpf_insn):
+            raise ValueError(f"{about}: insns: {len(code)} bytes, but an instruction has 8 bytes and there must be one")
+        count = len(code) // sizeof(bpf.bpf_insn)
+        insn_array = (bpf.bpf_insn * count).from_buffer_copy(code)
+        # The caller's struct, and what only it keeps alive, is there until this returns.
+        used = bpf.bpf_prog_load_opts() if opts is None else copy.copy(opts)
+        used.expected_attach_type = used.expected_attach_type or argument(
+            "expected_attach_type", c_uint32, expected_attach_type
+        )
+        used.prog_flags |= argument("flags", c_uint32, flags)
+        used.log_level |= argument("log_level", c_uint32, log_level)
+        own_log = not used.log_buf
+        if used.log_buf and used.log_size:
+            used.log_buf[0] = 0  # The kernel may write nothing.
         size = FIRST_LOG_SIZE
         while True:
-            log = create_string_buffer(size)
-            opts.log_buf, opts.log_size = log, size
+            if own_log:
+                used.log_buf, used.log_size = create_string_buffer(size), size
             try:
-                fd = bpf.bpf_prog_load(prog_type, name.encode() or None, license.encode(), code, count, opts)
+                failed: OSError | None = None
+                handle = Handle(
+                    bpf.bpf_prog_load(
+                        prog_type, encoded("name", name) or None, encoded("license", license), insn_array, count, used
+                    )
+                )
+            except OSError as wrong:
+                failed = wrong
+            if opts is not None:
+                opts.log_true_size = used.log_true_size
+            log = text(string_at(used.log_buf, used.log_size).partition(b"\0")[0])
+            if failed is None:
                 break
-            except OSError as failed:
-                # ENOSPC: the log did not fit.
-                if failed.errno == errno.ENOSPC and size < bpf.BPF_LOG_BUF_SIZE:
+            number = failed.errno or 0
+            why = bad_name(name) if number == errno.EINVAL else ""
+            if number == errno.ENOSPC:
+                # The log did not fit.
+                if own_log and size < bpf.BPF_LOG_BUF_SIZE:
                     size = min(size * 16, bpf.BPF_LOG_BUF_SIZE)
                     continue
-                why = error(failed.errno or 0, "bpf_prog_load", f"program {name!r}")
-                if log.value:
-                    raise VerifierError(failed.errno or 0, why.strerror or "", text(log.value)) from None
-                raise why from None
-        program = cls(fd)
-        program.log = text(log.value)
+                if used.log_true_size > used.log_size:
+                    why = f"the verifier's log has {used.log_true_size} bytes, but log_buf has {used.log_size}"
+            plain = error(number, "bpf_prog_load", about, why)
+            raise VerifierError(number, plain.strerror or "", log) if log else plain
+        program = cls(handle)
+        program.log = log
         return program
 
     @classmethod
     def open(
-        cls, *, id: int | None = None, name: str | None = None, pin: str | os.PathLike[str] | None = None
-    ) -> Program:
+        cls: type[P], *, id: int | None = None, name: str | None = None, pin: str | os.PathLike[str] | None = None
+    ) -> P:
         """Open a program that exists: by its id, its name, or where it is pinned."""
         one_of("program", id=id, name=name, pin=pin)
         if pin is not None:
@@ -153,8 +188,9 @@ class Program(Object):
 
     @property
     def info(self) -> ProgramInfo:
-        """What the kernel says of it now: the counts grow while statistics are on."""
-        return _describe(self.fileno())
+        """What the kernel reports now: the counts grow while statistics are on."""
+        info: ProgramInfo = self._using(_describe)
+        return info
 
     @property
     def id(self) -> int:
@@ -169,26 +205,31 @@ class Program(Object):
 
     def test_run(
         self,
-        data: bytes | None = None,
+        data: Buffer | None = None,
         *,
-        ctx: bytes | Structure | None = None,
+        ctx: Buffer | None = None,
         repeat: int = 0,
         flags: int = 0,
         cpu: int = 0,
         data_size_out: int | None = None,
     ) -> TestRun:
-        """Run the program now, on a packet (data), a context (ctx), or both.
+        """Run the program now, on a packet (data), a context (ctx), or both: bytes, or a ctypes array or struct.
 
         data_size_out is the room for the packet that comes back: by default 256 bytes more than went
         in, which is as much as XDP can add in front.
         """
-        opts = bpf.bpf_test_run_opts(repeat=repeat, flags=flags, cpu=cpu)
+        opts = bpf.bpf_test_run_opts()
+        opts.repeat = argument("repeat", c_int, repeat)
+        opts.flags = argument("flags", c_uint32, flags)
+        opts.cpu = argument("cpu", c_uint32, cpu)
         if data is not None:
-            data_out = create_string_buffer(len(data) + 256 if data_size_out is None else data_size_out)
-            opts.data_in, opts.data_size_in = data, len(data)
-            opts.data_out, opts.data_size_out = data_out, len(data_out)
+            packet = bytes_of("data", data)
+            room = len(packet) + 256 if data_size_out is None else argument("data_size_out", c_uint32, data_size_out)
+            data_out = create_string_buffer(room)
+            opts.data_in, opts.data_size_in = packet, len(packet)
+            opts.data_out, opts.data_size_out = data_out, room
         if ctx is not None:
-            ctx_in = bytes(ctx)
+            ctx_in = bytes_of("ctx", ctx)
             opts.ctx_in, opts.ctx_size_in = ctx_in, len(ctx_in)
             if data is not None:
                 ctx_out = create_string_buffer(len(ctx_in))

@@ -7,25 +7,30 @@ The functions have the names and the parameters that they have in C. A failure i
 the errno; what is returned is never negative. A struct of options has its size set, the members
 are given by name, and what is not given is 0. The constants of <linux/bpf.h> are here too.
 
-A parameter that is a pointer takes a ctypes object (byref() is not needed), an array of them, or
-None for NULL; where C has `const void *` it takes bytes as well. Where a function has the name of
-a struct, the struct is called struct_NAME: struct_bpf_obj_get_opts().
+A parameter or member that is a pointer takes a ctypes object (byref() is not needed), an array of
+them, or None for NULL. If it is a `void *`, it takes a bytearray too, and bytes if the kernel only
+reads there. A number that does not fit into the C type is an OverflowError, an argument of the
+wrong type a TypeError.
+
+Where a function has the name of a struct, the struct is called struct_NAME:
+struct_bpf_obj_get_opts().
 """
 
 from __future__ import annotations
 
-from ctypes import POINTER, Union, c_char, c_char_p, c_int, c_int32, c_long, c_size_t, c_uint, c_uint32, c_uint64, c_ulong, c_void_p
+from ctypes import POINTER, c_char, c_char_p, c_int, c_int32, c_long, c_size_t, c_uint, c_uint32, c_uint64, c_ulong, c_void_p
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._library import Address, Members, Opts, function
+from . import linux_bpf
+from ._library import Input, Members, MembersUnion, Opts, Output, function
 from .linux_bpf import *
 from .linux_bpf import bpf_btf_info, bpf_insn, bpf_iter_link_info, bpf_link_info, bpf_map_info, bpf_prog_info
 
 if TYPE_CHECKING:
-    from ctypes import Array
+    from ._library import InputMember, Memory, OutputMember, PointerMember, Ref, Target, Writable
 
-    from ._library import Memory, Ref
+__version__ = "1.7.0"
 
 BPF_LOG_BUF_SIZE = 0xFFFFFFFF >> 8
 """A size for verifier logs that every kernel takes."""
@@ -70,7 +75,7 @@ class bpf_log_opts(Opts):
     )
     sz: int
     """Size of this struct, for forward and backward compatibility."""
-    buf: Any
+    buf: PointerMember[c_char]
     """Buffer for the log; may be None."""
     size: int
     """Size of `buf`, in bytes."""
@@ -83,7 +88,7 @@ class bpf_log_opts(Opts):
         def __init__(
             self,
             *,
-            buf: Any = ...,
+            buf: Target[c_char] = ...,
             size: int = ...,
             level: int = ...,
             true_size: int = ...,
@@ -134,11 +139,11 @@ class bpf_map_create_opts(Opts):
     """For struct_ops maps: BTF object of a module, with `BPF_F_VTYPE_BTF_OBJ_FD` (Linux 6.9)."""
     token_fd: int
     """BPF token, with `BPF_F_TOKEN_FD` (Linux 6.9)."""
-    excl_prog_hash: Any
+    excl_prog_hash: InputMember
     """SHA-256 hash of the one program that may use the map (Linux 6.18)."""
     excl_prog_hash_size: int
     """Size of the hash, in bytes."""
-    log_opts: Any
+    log_opts: PointerMember[bpf_log_opts]
     """In and out: receives the kernel's message about a rejected map; may be None."""
     if TYPE_CHECKING:
 
@@ -156,9 +161,9 @@ class bpf_map_create_opts(Opts):
             map_ifindex: int = ...,
             value_type_btf_obj_fd: int = ...,
             token_fd: int = ...,
-            excl_prog_hash: Any = ...,
+            excl_prog_hash: Memory = ...,
             excl_prog_hash_size: int = ...,
-            log_opts: Any = ...,
+            log_opts: Target[bpf_log_opts] = ...,
         ) -> None: ...
 
 
@@ -234,15 +239,15 @@ class bpf_prog_load_opts(Opts):
     """Program to attach to (Linux 5.5); not with attach_btf_obj_fd."""
     attach_btf_obj_fd: int
     """BTF object of the module to attach to (Linux 5.11)."""
-    fd_array: Any
+    fd_array: PointerMember[c_int]
     """Descriptors that the instructions refer to by index (Linux 5.14)."""
-    func_info: Any
+    func_info: InputMember
     """Function records for prog_btf_fd (Linux 5.0)."""
     func_info_cnt: int
     """Number of function records."""
     func_info_rec_size: int
     """Size of one function record, in bytes."""
-    line_info: Any
+    line_info: InputMember
     """Line records for prog_btf_fd (Linux 5.0)."""
     line_info_cnt: int
     """Number of line records."""
@@ -252,7 +257,7 @@ class bpf_prog_load_opts(Opts):
     """What the verifier logs: 0 nothing unless loading fails and log_buf is given, 1 its decisions, 2 more details, 4 statistics."""
     log_size: int
     """Size of log_buf, in bytes."""
-    log_buf: Any
+    log_buf: PointerMember[c_char]
     """Buffer for the verifier log; may be None."""
     log_true_size: int
     """Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4)."""
@@ -274,16 +279,16 @@ class bpf_prog_load_opts(Opts):
             attach_btf_id: int = ...,
             attach_prog_fd: int = ...,
             attach_btf_obj_fd: int = ...,
-            fd_array: Any = ...,
-            func_info: Any = ...,
+            fd_array: Target[c_int] = ...,
+            func_info: Memory = ...,
             func_info_cnt: int = ...,
             func_info_rec_size: int = ...,
-            line_info: Any = ...,
+            line_info: Memory = ...,
             line_info_cnt: int = ...,
             line_info_rec_size: int = ...,
             log_level: int = ...,
             log_size: int = ...,
-            log_buf: Any = ...,
+            log_buf: Target[c_char] = ...,
             log_true_size: int = ...,
             token_fd: int = ...,
             fd_array_cnt: int = ...,
@@ -330,19 +335,20 @@ class bpf_test_run_opts(Opts):
         ("cpu", c_uint32),
         ("batch_size", c_uint32),
     )
+    _outputs_ = ("data_out", "ctx_out",)
     sz: int
     """Size of this struct, for forward and backward compatibility."""
-    data_in: Any
+    data_in: InputMember
     """Packet or other data to run on; None for none."""
-    data_out: Any
+    data_out: OutputMember
     """Buffer for the data as the program leaves it; None if not wanted."""
     data_size_in: int
     """Size of data_in, in bytes."""
     data_size_out: int
     """In: size of data_out, in bytes. Out: size of the data."""
-    ctx_in: Any
+    ctx_in: InputMember
     """Context to run on; None for the default (Linux 5.2)."""
-    ctx_out: Any
+    ctx_out: OutputMember
     """Buffer for the context as the program leaves it; None if not wanted (Linux 5.2)."""
     ctx_size_in: int
     """Size of ctx_in, in bytes."""
@@ -365,12 +371,12 @@ class bpf_test_run_opts(Opts):
         def __init__(
             self,
             *,
-            data_in: Any = ...,
-            data_out: Any = ...,
+            data_in: Memory = ...,
+            data_out: Writable = ...,
             data_size_in: int = ...,
             data_size_out: int = ...,
-            ctx_in: Any = ...,
-            ctx_out: Any = ...,
+            ctx_in: Memory = ...,
+            ctx_out: Writable = ...,
             ctx_size_in: int = ...,
             ctx_size_out: int = ...,
             retval: int = ...,
@@ -431,7 +437,7 @@ class bpf_btf_load_opts(Opts):
     )
     sz: int
     """Size of this struct, for forward and backward compatibility."""
-    log_buf: Any
+    log_buf: PointerMember[c_char]
     """Buffer for the kernel's log; may be None."""
     log_level: int
     """What to log: 0 nothing unless loading fails and log_buf is given, 1 the types, 2 more details."""
@@ -448,7 +454,7 @@ class bpf_btf_load_opts(Opts):
         def __init__(
             self,
             *,
-            log_buf: Any = ...,
+            log_buf: Target[c_char] = ...,
             log_level: int = ...,
             log_size: int = ...,
             log_true_size: int = ...,
@@ -477,11 +483,11 @@ class bpf_link_create_opts__kprobe_multi(Members):
     """`BPF_F_KPROBE_MULTI_*` flags."""
     cnt: int
     """Number of functions."""
-    syms: Any
+    syms: PointerMember[c_char_p]
     """Names of the functions, or None."""
-    addrs: Any
+    addrs: PointerMember[c_ulong]
     """Addresses of the functions, or None."""
-    cookies: Any
+    cookies: PointerMember[c_uint64]
     """A cookie for each, or None."""
 
 
@@ -502,11 +508,11 @@ class bpf_link_create_opts__uprobe_multi(Members):
     """Number of probes."""
     path: bytes | None
     """The file that is probed."""
-    offsets: Any
+    offsets: PointerMember[c_ulong]
     """Offset of each probe in the file, in bytes."""
-    ref_ctr_offsets: Any
+    ref_ctr_offsets: PointerMember[c_ulong]
     """Offset of a reference counter for each, or None."""
-    cookies: Any
+    cookies: PointerMember[c_uint64]
     """A cookie for each, or None."""
     pid: int
     """Process to trace; 0 for all."""
@@ -587,15 +593,15 @@ class bpf_link_create_opts__tracing_multi(Members):
         ("cookies", POINTER(c_uint64)),
         ("cnt", c_uint32),
     )
-    ids: Any
+    ids: PointerMember[c_uint32]
     """BTF types of the functions."""
-    cookies: Any
+    cookies: PointerMember[c_uint64]
     """A cookie for each, or None."""
     cnt: int
     """Number of functions."""
 
 
-class bpf_link_create_opts__member(Union):
+class bpf_link_create_opts__member(MembersUnion):
     _fields_ = (
         ("perf_event", bpf_link_create_opts__perf_event),
         ("kprobe_multi", bpf_link_create_opts__kprobe_multi),
@@ -648,7 +654,7 @@ class bpf_link_create_opts(Opts):
     """Size of this struct, for forward and backward compatibility."""
     flags: int
     """`BPF_F_*` flags of the attachment."""
-    iter_info: Any
+    iter_info: PointerMember[bpf_iter_link_info]
     """For BPF_TRACE_ITER: what to iterate over, in the kernel's own union."""
     iter_info_len: int
     """Size of iter_info, in bytes."""
@@ -680,7 +686,7 @@ class bpf_link_create_opts(Opts):
             self,
             *,
             flags: int = ...,
-            iter_info: Any = ...,
+            iter_info: Target[bpf_iter_link_info] = ...,
             iter_info_len: int = ...,
             target_btf_id: int = ...,
             perf_event: bpf_link_create_opts__perf_event = ...,
@@ -723,7 +729,7 @@ class bpf_link_update_opts(Opts):
         ) -> None: ...
 
 
-class bpf_prog_attach_opts__replace(Union):
+class bpf_prog_attach_opts__replace(MembersUnion):
     _fields_ = (
         ("replace_prog_fd", c_int),
         ("replace_fd", c_int),
@@ -806,7 +812,7 @@ class struct_bpf_prog_detach_opts(Opts):
         ) -> None: ...
 
 
-class bpf_prog_query_opts__count(Union):
+class bpf_prog_query_opts__count(MembersUnion):
     _fields_ = (
         ("prog_cnt", c_uint32),
         ("count", c_uint32),
@@ -838,17 +844,17 @@ class struct_bpf_prog_query_opts(Opts):
     """BPF_F_QUERY_EFFECTIVE: also what is inherited."""
     attach_flags: int
     """Out: flags of the hook."""
-    prog_ids: Any
+    prog_ids: PointerMember[c_uint32]
     """Array for the ids of the programs, in order; may be None."""
     prog_cnt: int
     """Older name of count."""
     count: int
     """In: capacity of each array, in elements. Out: how many programs are attached."""
-    prog_attach_flags: Any
+    prog_attach_flags: PointerMember[c_uint32]
     """Array for the attach flags of each program (Linux 6.0); may be None."""
-    link_ids: Any
+    link_ids: PointerMember[c_uint32]
     """Array for the ids of the links, 0 where there is none (Linux 6.6); may be None."""
-    link_attach_flags: Any
+    link_attach_flags: PointerMember[c_uint32]
     """Array for the attach flags of each link (Linux 6.6); may be None."""
     revision: int
     """Out: revision of the hook (Linux 6.6)."""
@@ -859,12 +865,12 @@ class struct_bpf_prog_query_opts(Opts):
             *,
             query_flags: int = ...,
             attach_flags: int = ...,
-            prog_ids: Any = ...,
+            prog_ids: Target[c_uint32] = ...,
             prog_cnt: int = ...,
             count: int = ...,
-            prog_attach_flags: Any = ...,
-            link_ids: Any = ...,
-            link_attach_flags: Any = ...,
+            prog_attach_flags: Target[c_uint32] = ...,
+            link_ids: Target[c_uint32] = ...,
+            link_attach_flags: Target[c_uint32] = ...,
             revision: int = ...,
         ) -> None: ...
 
@@ -987,7 +993,7 @@ class bpf_token_create_opts(Opts):
 
 # ---- Maps: creating them, their elements one by one and in batches. ----
 
-_bpf_map_create = function("bpf_map_create", c_int, c_uint, c_char_p, c_uint32, c_uint32, c_uint32, POINTER(bpf_map_create_opts))
+_bpf_map_create = function("bpf_map_create", c_int, map_type=c_uint, map_name=c_char_p, key_size=c_uint32, value_size=c_uint32, max_entries=c_uint32, opts=POINTER(bpf_map_create_opts))
 
 
 def bpf_map_create(map_type: int, map_name: bytes | None, key_size: int, value_size: int, max_entries: int, opts: bpf_map_create_opts | None = None) -> int:
@@ -1013,7 +1019,7 @@ def bpf_map_create(map_type: int, map_name: bytes | None, key_size: int, value_s
     return _bpf_map_create(map_type, map_name, key_size, value_size, max_entries, opts)
 
 
-_bpf_map_update_elem = function("bpf_map_update_elem", c_int, c_int, Address, Address, c_uint64)
+_bpf_map_update_elem = function("bpf_map_update_elem", c_int, fd=c_int, key=Input, value=Input, flags=c_uint64)
 
 
 def bpf_map_update_elem(fd: int, key: Memory, value: Memory, flags: int) -> int:
@@ -1036,10 +1042,10 @@ def bpf_map_update_elem(fd: int, key: Memory, value: Memory, flags: int) -> int:
     return _bpf_map_update_elem(fd, key, value, flags)
 
 
-_bpf_map_lookup_elem = function("bpf_map_lookup_elem", c_int, c_int, Address, Address)
+_bpf_map_lookup_elem = function("bpf_map_lookup_elem", c_int, fd=c_int, key=Input, value=Output)
 
 
-def bpf_map_lookup_elem(fd: int, key: Memory, value: Memory) -> int:
+def bpf_map_lookup_elem(fd: int, key: Memory, value: Writable) -> int:
     """Look up an element.
 
     - fd     the map
@@ -1055,10 +1061,10 @@ def bpf_map_lookup_elem(fd: int, key: Memory, value: Memory) -> int:
     return _bpf_map_lookup_elem(fd, key, value)
 
 
-_bpf_map_lookup_elem_flags = function("bpf_map_lookup_elem_flags", c_int, c_int, Address, Address, c_uint64)
+_bpf_map_lookup_elem_flags = function("bpf_map_lookup_elem_flags", c_int, fd=c_int, key=Input, value=Output, flags=c_uint64)
 
 
-def bpf_map_lookup_elem_flags(fd: int, key: Memory, value: Memory, flags: int) -> int:
+def bpf_map_lookup_elem_flags(fd: int, key: Memory, value: Writable, flags: int) -> int:
     """Look up an element, with flags.
 
     - fd     the map
@@ -1073,10 +1079,10 @@ def bpf_map_lookup_elem_flags(fd: int, key: Memory, value: Memory, flags: int) -
     return _bpf_map_lookup_elem_flags(fd, key, value, flags)
 
 
-_bpf_map_lookup_and_delete_elem = function("bpf_map_lookup_and_delete_elem", c_int, c_int, Address, Address)
+_bpf_map_lookup_and_delete_elem = function("bpf_map_lookup_and_delete_elem", c_int, fd=c_int, key=Input, value=Output)
 
 
-def bpf_map_lookup_and_delete_elem(fd: int, key: Memory, value: Memory) -> int:
+def bpf_map_lookup_and_delete_elem(fd: int, key: Memory, value: Writable) -> int:
     """Look up an element and delete it, in one step.
 
     For queues and stacks the key must be None; the next element is returned.
@@ -1094,10 +1100,10 @@ def bpf_map_lookup_and_delete_elem(fd: int, key: Memory, value: Memory) -> int:
     return _bpf_map_lookup_and_delete_elem(fd, key, value)
 
 
-_bpf_map_lookup_and_delete_elem_flags = function("bpf_map_lookup_and_delete_elem_flags", c_int, c_int, Address, Address, c_uint64)
+_bpf_map_lookup_and_delete_elem_flags = function("bpf_map_lookup_and_delete_elem_flags", c_int, fd=c_int, key=Input, value=Output, flags=c_uint64)
 
 
-def bpf_map_lookup_and_delete_elem_flags(fd: int, key: Memory, value: Memory, flags: int) -> int:
+def bpf_map_lookup_and_delete_elem_flags(fd: int, key: Memory, value: Writable, flags: int) -> int:
     """Look up an element and delete it, in one step, with flags.
 
     - fd     the map
@@ -1112,7 +1118,7 @@ def bpf_map_lookup_and_delete_elem_flags(fd: int, key: Memory, value: Memory, fl
     return _bpf_map_lookup_and_delete_elem_flags(fd, key, value, flags)
 
 
-_bpf_map_delete_elem = function("bpf_map_delete_elem", c_int, c_int, Address)
+_bpf_map_delete_elem = function("bpf_map_delete_elem", c_int, fd=c_int, key=Input)
 
 
 def bpf_map_delete_elem(fd: int, key: Memory) -> int:
@@ -1130,7 +1136,7 @@ def bpf_map_delete_elem(fd: int, key: Memory) -> int:
     return _bpf_map_delete_elem(fd, key)
 
 
-_bpf_map_delete_elem_flags = function("bpf_map_delete_elem_flags", c_int, c_int, Address, c_uint64)
+_bpf_map_delete_elem_flags = function("bpf_map_delete_elem_flags", c_int, fd=c_int, key=Input, flags=c_uint64)
 
 
 def bpf_map_delete_elem_flags(fd: int, key: Memory, flags: int) -> int:
@@ -1147,10 +1153,10 @@ def bpf_map_delete_elem_flags(fd: int, key: Memory, flags: int) -> int:
     return _bpf_map_delete_elem_flags(fd, key, flags)
 
 
-_bpf_map_get_next_key = function("bpf_map_get_next_key", c_int, c_int, Address, Address)
+_bpf_map_get_next_key = function("bpf_map_get_next_key", c_int, fd=c_int, key=Input, next_key=Output)
 
 
-def bpf_map_get_next_key(fd: int, key: Memory, next_key: Memory) -> int:
+def bpf_map_get_next_key(fd: int, key: Memory, next_key: Writable) -> int:
     """Find the key that follows another one, to iterate over a map.
 
     - fd        the map
@@ -1165,7 +1171,7 @@ def bpf_map_get_next_key(fd: int, key: Memory, next_key: Memory) -> int:
     return _bpf_map_get_next_key(fd, key, next_key)
 
 
-_bpf_map_freeze = function("bpf_map_freeze", c_int, c_int)
+_bpf_map_freeze = function("bpf_map_freeze", c_int, fd=c_int)
 
 
 def bpf_map_freeze(fd: int) -> int:
@@ -1182,7 +1188,7 @@ def bpf_map_freeze(fd: int) -> int:
     return _bpf_map_freeze(fd)
 
 
-_bpf_map_delete_batch = function("bpf_map_delete_batch", c_int, c_int, Address, POINTER(c_uint32), POINTER(bpf_map_batch_opts))
+_bpf_map_delete_batch = function("bpf_map_delete_batch", c_int, fd=c_int, keys=Input, count=POINTER(c_uint32), opts=POINTER(bpf_map_batch_opts))
 
 
 def bpf_map_delete_batch(fd: int, keys: Memory, count: Ref[c_uint32], opts: bpf_map_batch_opts | None = None) -> int:
@@ -1204,10 +1210,10 @@ def bpf_map_delete_batch(fd: int, keys: Memory, count: Ref[c_uint32], opts: bpf_
     return _bpf_map_delete_batch(fd, keys, count, opts)
 
 
-_bpf_map_lookup_batch = function("bpf_map_lookup_batch", c_int, c_int, Address, Address, Address, Address, POINTER(c_uint32), POINTER(bpf_map_batch_opts))
+_bpf_map_lookup_batch = function("bpf_map_lookup_batch", c_int, fd=c_int, in_batch=Input, out_batch=Output, keys=Output, values=Output, count=POINTER(c_uint32), opts=POINTER(bpf_map_batch_opts))
 
 
-def bpf_map_lookup_batch(fd: int, in_batch: Memory, out_batch: Memory, keys: Memory, values: Memory, count: Ref[c_uint32], opts: bpf_map_batch_opts | None = None) -> int:
+def bpf_map_lookup_batch(fd: int, in_batch: Memory, out_batch: Writable, keys: Writable, values: Writable, count: Ref[c_uint32], opts: bpf_map_batch_opts | None = None) -> int:
     """Look up several elements.
 
     The batches of a map are read one after another: the position that one call writes to
@@ -1234,10 +1240,10 @@ def bpf_map_lookup_batch(fd: int, in_batch: Memory, out_batch: Memory, keys: Mem
     return _bpf_map_lookup_batch(fd, in_batch, out_batch, keys, values, count, opts)
 
 
-_bpf_map_lookup_and_delete_batch = function("bpf_map_lookup_and_delete_batch", c_int, c_int, Address, Address, Address, Address, POINTER(c_uint32), POINTER(bpf_map_batch_opts))
+_bpf_map_lookup_and_delete_batch = function("bpf_map_lookup_and_delete_batch", c_int, fd=c_int, in_batch=Input, out_batch=Output, keys=Output, values=Output, count=POINTER(c_uint32), opts=POINTER(bpf_map_batch_opts))
 
 
-def bpf_map_lookup_and_delete_batch(fd: int, in_batch: Memory, out_batch: Memory, keys: Memory, values: Memory, count: Ref[c_uint32], opts: bpf_map_batch_opts | None = None) -> int:
+def bpf_map_lookup_and_delete_batch(fd: int, in_batch: Memory, out_batch: Writable, keys: Writable, values: Writable, count: Ref[c_uint32], opts: bpf_map_batch_opts | None = None) -> int:
     """Look up several elements and delete them.
 
     The parameters, the result and the way to iterate are those of bpf_map_lookup_batch().
@@ -1247,7 +1253,7 @@ def bpf_map_lookup_and_delete_batch(fd: int, in_batch: Memory, out_batch: Memory
     return _bpf_map_lookup_and_delete_batch(fd, in_batch, out_batch, keys, values, count, opts)
 
 
-_bpf_map_update_batch = function("bpf_map_update_batch", c_int, c_int, Address, Address, POINTER(c_uint32), POINTER(bpf_map_batch_opts))
+_bpf_map_update_batch = function("bpf_map_update_batch", c_int, fd=c_int, keys=Input, values=Input, count=POINTER(c_uint32), opts=POINTER(bpf_map_batch_opts))
 
 
 def bpf_map_update_batch(fd: int, keys: Memory, values: Memory, count: Ref[c_uint32], opts: bpf_map_batch_opts | None = None) -> int:
@@ -1273,7 +1279,7 @@ def bpf_map_update_batch(fd: int, keys: Memory, values: Memory, count: Ref[c_uin
 
 # ---- Programs: loading, running, binding, reading their output streams. ----
 
-_bpf_prog_load = function("bpf_prog_load", c_int, c_uint, c_char_p, c_char_p, POINTER(bpf_insn), c_size_t, POINTER(bpf_prog_load_opts))
+_bpf_prog_load = function("bpf_prog_load", c_int, prog_type=c_uint, prog_name=c_char_p, license=c_char_p, insns=POINTER(bpf_insn), insn_cnt=c_size_t, opts=POINTER(bpf_prog_load_opts))
 
 
 def bpf_prog_load(prog_type: int, prog_name: bytes | None, license: bytes | None, insns: Ref[bpf_insn], insn_cnt: int, opts: bpf_prog_load_opts | None = None) -> int:
@@ -1305,7 +1311,7 @@ def bpf_prog_load(prog_type: int, prog_name: bytes | None, license: bytes | None
     return _bpf_prog_load(prog_type, prog_name, license, insns, insn_cnt, opts)
 
 
-_bpf_prog_bind_map = function("bpf_prog_bind_map", c_int, c_int, c_int, POINTER(bpf_prog_bind_opts))
+_bpf_prog_bind_map = function("bpf_prog_bind_map", c_int, prog_fd=c_int, map_fd=c_int, opts=POINTER(bpf_prog_bind_opts))
 
 
 def bpf_prog_bind_map(prog_fd: int, map_fd: int, opts: bpf_prog_bind_opts | None = None) -> int:
@@ -1323,7 +1329,7 @@ def bpf_prog_bind_map(prog_fd: int, map_fd: int, opts: bpf_prog_bind_opts | None
     return _bpf_prog_bind_map(prog_fd, map_fd, opts)
 
 
-_bpf_prog_test_run_opts = function("bpf_prog_test_run_opts", c_int, c_int, POINTER(bpf_test_run_opts))
+_bpf_prog_test_run_opts = function("bpf_prog_test_run_opts", c_int, prog_fd=c_int, opts=POINTER(bpf_test_run_opts))
 
 
 def bpf_prog_test_run_opts(prog_fd: int, opts: bpf_test_run_opts | None = None) -> int:
@@ -1344,10 +1350,10 @@ def bpf_prog_test_run_opts(prog_fd: int, opts: bpf_test_run_opts | None = None) 
     return _bpf_prog_test_run_opts(prog_fd, opts)
 
 
-_bpf_prog_stream_read = function("bpf_prog_stream_read", c_int, c_int, c_uint32, Address, c_uint32, POINTER(bpf_prog_stream_read_opts))
+_bpf_prog_stream_read = function("bpf_prog_stream_read", c_int, prog_fd=c_int, stream_id=c_uint32, buf=Output, buf_len=c_uint32, opts=POINTER(bpf_prog_stream_read_opts))
 
 
-def bpf_prog_stream_read(prog_fd: int, stream_id: int, buf: Memory, buf_len: int, opts: bpf_prog_stream_read_opts | None = None) -> int:
+def bpf_prog_stream_read(prog_fd: int, stream_id: int, buf: Writable, buf_len: int, opts: bpf_prog_stream_read_opts | None = None) -> int:
     """Read what a program wrote to one of its streams.
 
     - prog_fd    the program
@@ -1366,7 +1372,7 @@ def bpf_prog_stream_read(prog_fd: int, stream_id: int, buf: Memory, buf_len: int
     return _bpf_prog_stream_read(prog_fd, stream_id, buf, buf_len, opts)
 
 
-_bpf_prog_assoc_struct_ops = function("bpf_prog_assoc_struct_ops", c_int, c_int, c_int, POINTER(bpf_prog_assoc_struct_ops_opts))
+_bpf_prog_assoc_struct_ops = function("bpf_prog_assoc_struct_ops", c_int, prog_fd=c_int, map_fd=c_int, opts=POINTER(bpf_prog_assoc_struct_ops_opts))
 
 
 def bpf_prog_assoc_struct_ops(prog_fd: int, map_fd: int, opts: bpf_prog_assoc_struct_ops_opts | None = None) -> int:
@@ -1388,7 +1394,7 @@ def bpf_prog_assoc_struct_ops(prog_fd: int, map_fd: int, opts: bpf_prog_assoc_st
 
 # ---- BTF: loading type information. ----
 
-_bpf_btf_load = function("bpf_btf_load", c_int, Address, c_size_t, POINTER(bpf_btf_load_opts))
+_bpf_btf_load = function("bpf_btf_load", c_int, btf_data=Input, btf_size=c_size_t, opts=POINTER(bpf_btf_load_opts))
 
 
 def bpf_btf_load(btf_data: Memory, btf_size: int, opts: bpf_btf_load_opts | None = None) -> int:
@@ -1417,7 +1423,7 @@ def bpf_btf_load(btf_data: Memory, btf_size: int, opts: bpf_btf_load_opts | None
 
 # ---- Links: attachments that live as long as a descriptor or a pin. ----
 
-_bpf_link_create = function("bpf_link_create", c_int, c_int, c_int, c_uint, POINTER(bpf_link_create_opts))
+_bpf_link_create = function("bpf_link_create", c_int, prog_fd=c_int, target_fd=c_int, attach_type=c_uint, opts=POINTER(bpf_link_create_opts))
 
 
 def bpf_link_create(prog_fd: int, target_fd: int, attach_type: int, opts: bpf_link_create_opts | None = None) -> int:
@@ -1443,7 +1449,7 @@ def bpf_link_create(prog_fd: int, target_fd: int, attach_type: int, opts: bpf_li
     return _bpf_link_create(prog_fd, target_fd, attach_type, opts)
 
 
-_bpf_link_update = function("bpf_link_update", c_int, c_int, c_int, POINTER(bpf_link_update_opts))
+_bpf_link_update = function("bpf_link_update", c_int, link_fd=c_int, new_prog_fd=c_int, opts=POINTER(bpf_link_update_opts))
 
 
 def bpf_link_update(link_fd: int, new_prog_fd: int, opts: bpf_link_update_opts | None = None) -> int:
@@ -1463,7 +1469,7 @@ def bpf_link_update(link_fd: int, new_prog_fd: int, opts: bpf_link_update_opts |
     return _bpf_link_update(link_fd, new_prog_fd, opts)
 
 
-_bpf_link_detach = function("bpf_link_detach", c_int, c_int)
+_bpf_link_detach = function("bpf_link_detach", c_int, link_fd=c_int)
 
 
 def bpf_link_detach(link_fd: int) -> int:
@@ -1480,7 +1486,7 @@ def bpf_link_detach(link_fd: int) -> int:
     return _bpf_link_detach(link_fd)
 
 
-_bpf_iter_create = function("bpf_iter_create", c_int, c_int)
+_bpf_iter_create = function("bpf_iter_create", c_int, link_fd=c_int)
 
 
 def bpf_iter_create(link_fd: int) -> int:
@@ -1499,7 +1505,7 @@ def bpf_iter_create(link_fd: int) -> int:
 
 # ---- Attaching programs to cgroups, network devices and other hooks, and querying what is attached. ----
 
-_bpf_prog_attach = function("bpf_prog_attach", c_int, c_int, c_int, c_uint, c_uint32)
+_bpf_prog_attach = function("bpf_prog_attach", c_int, prog_fd=c_int, attachable_fd=c_int, type=c_uint, flags=c_uint32)
 
 
 def bpf_prog_attach(prog_fd: int, attachable_fd: int, type: int, flags: int) -> int:
@@ -1516,7 +1522,7 @@ def bpf_prog_attach(prog_fd: int, attachable_fd: int, type: int, flags: int) -> 
     return _bpf_prog_attach(prog_fd, attachable_fd, type, flags)
 
 
-_bpf_prog_detach = function("bpf_prog_detach", c_int, c_int, c_uint)
+_bpf_prog_detach = function("bpf_prog_detach", c_int, attachable_fd=c_int, type=c_uint)
 
 
 def bpf_prog_detach(attachable_fd: int, type: int) -> int:
@@ -1531,7 +1537,7 @@ def bpf_prog_detach(attachable_fd: int, type: int) -> int:
     return _bpf_prog_detach(attachable_fd, type)
 
 
-_bpf_prog_detach2 = function("bpf_prog_detach2", c_int, c_int, c_int, c_uint)
+_bpf_prog_detach2 = function("bpf_prog_detach2", c_int, prog_fd=c_int, attachable_fd=c_int, type=c_uint)
 
 
 def bpf_prog_detach2(prog_fd: int, attachable_fd: int, type: int) -> int:
@@ -1547,7 +1553,7 @@ def bpf_prog_detach2(prog_fd: int, attachable_fd: int, type: int) -> int:
     return _bpf_prog_detach2(prog_fd, attachable_fd, type)
 
 
-_bpf_prog_attach_opts = function("bpf_prog_attach_opts", c_int, c_int, c_int, c_uint, POINTER(struct_bpf_prog_attach_opts))
+_bpf_prog_attach_opts = function("bpf_prog_attach_opts", c_int, prog_fd=c_int, target=c_int, type=c_uint, opts=POINTER(struct_bpf_prog_attach_opts))
 
 
 def bpf_prog_attach_opts(prog_fd: int, target: int, type: int, opts: struct_bpf_prog_attach_opts | None = None) -> int:
@@ -1569,7 +1575,7 @@ def bpf_prog_attach_opts(prog_fd: int, target: int, type: int, opts: struct_bpf_
     return _bpf_prog_attach_opts(prog_fd, target, type, opts)
 
 
-_bpf_prog_detach_opts = function("bpf_prog_detach_opts", c_int, c_int, c_int, c_uint, POINTER(struct_bpf_prog_detach_opts))
+_bpf_prog_detach_opts = function("bpf_prog_detach_opts", c_int, prog_fd=c_int, target=c_int, type=c_uint, opts=POINTER(struct_bpf_prog_detach_opts))
 
 
 def bpf_prog_detach_opts(prog_fd: int, target: int, type: int, opts: struct_bpf_prog_detach_opts | None = None) -> int:
@@ -1591,7 +1597,7 @@ def bpf_prog_detach_opts(prog_fd: int, target: int, type: int, opts: struct_bpf_
     return _bpf_prog_detach_opts(prog_fd, target, type, opts)
 
 
-_bpf_prog_query_opts = function("bpf_prog_query_opts", c_int, c_int, c_uint, POINTER(struct_bpf_prog_query_opts))
+_bpf_prog_query_opts = function("bpf_prog_query_opts", c_int, target=c_int, type=c_uint, opts=POINTER(struct_bpf_prog_query_opts))
 
 
 def bpf_prog_query_opts(target: int, type: int, opts: struct_bpf_prog_query_opts | None = None) -> int:
@@ -1613,7 +1619,7 @@ def bpf_prog_query_opts(target: int, type: int, opts: struct_bpf_prog_query_opts
     return _bpf_prog_query_opts(target, type, opts)
 
 
-_bpf_prog_query = function("bpf_prog_query", c_int, c_int, c_uint, c_uint32, POINTER(c_uint32), POINTER(c_uint32), POINTER(c_uint32))
+_bpf_prog_query = function("bpf_prog_query", c_int, target_fd=c_int, type=c_uint, query_flags=c_uint32, attach_flags=POINTER(c_uint32), prog_ids=POINTER(c_uint32), prog_cnt=POINTER(c_uint32))
 
 
 def bpf_prog_query(target_fd: int, type: int, query_flags: int, attach_flags: Ref[c_uint32], prog_ids: Ref[c_uint32], prog_cnt: Ref[c_uint32]) -> int:
@@ -1636,7 +1642,7 @@ def bpf_prog_query(target_fd: int, type: int, query_flags: int, attach_flags: Re
 
 # ---- Common to all objects: ids, descriptors by id, information, pins in a BPF file system. ----
 
-_bpf_obj_pin = function("bpf_obj_pin", c_int, c_int, c_char_p)
+_bpf_obj_pin = function("bpf_obj_pin", c_int, fd=c_int, pathname=c_char_p)
 
 
 def bpf_obj_pin(fd: int, pathname: bytes | None) -> int:
@@ -1651,7 +1657,7 @@ def bpf_obj_pin(fd: int, pathname: bytes | None) -> int:
     return _bpf_obj_pin(fd, pathname)
 
 
-_bpf_obj_pin_opts = function("bpf_obj_pin_opts", c_int, c_int, c_char_p, POINTER(struct_bpf_obj_pin_opts))
+_bpf_obj_pin_opts = function("bpf_obj_pin_opts", c_int, fd=c_int, pathname=c_char_p, opts=POINTER(struct_bpf_obj_pin_opts))
 
 
 def bpf_obj_pin_opts(fd: int, pathname: bytes | None, opts: struct_bpf_obj_pin_opts | None = None) -> int:
@@ -1672,7 +1678,7 @@ def bpf_obj_pin_opts(fd: int, pathname: bytes | None, opts: struct_bpf_obj_pin_o
     return _bpf_obj_pin_opts(fd, pathname, opts)
 
 
-_bpf_obj_get = function("bpf_obj_get", c_int, c_char_p)
+_bpf_obj_get = function("bpf_obj_get", c_int, pathname=c_char_p)
 
 
 def bpf_obj_get(pathname: bytes | None) -> int:
@@ -1686,7 +1692,7 @@ def bpf_obj_get(pathname: bytes | None) -> int:
     return _bpf_obj_get(pathname)
 
 
-_bpf_obj_get_opts = function("bpf_obj_get_opts", c_int, c_char_p, POINTER(struct_bpf_obj_get_opts))
+_bpf_obj_get_opts = function("bpf_obj_get_opts", c_int, pathname=c_char_p, opts=POINTER(struct_bpf_obj_get_opts))
 
 
 def bpf_obj_get_opts(pathname: bytes | None, opts: struct_bpf_obj_get_opts | None = None) -> int:
@@ -1705,7 +1711,7 @@ def bpf_obj_get_opts(pathname: bytes | None, opts: struct_bpf_obj_get_opts | Non
     return _bpf_obj_get_opts(pathname, opts)
 
 
-_bpf_prog_get_next_id = function("bpf_prog_get_next_id", c_int, c_uint32, POINTER(c_uint32))
+_bpf_prog_get_next_id = function("bpf_prog_get_next_id", c_int, start_id=c_uint32, next_id=POINTER(c_uint32))
 
 
 def bpf_prog_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
@@ -1723,7 +1729,7 @@ def bpf_prog_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
     return _bpf_prog_get_next_id(start_id, next_id)
 
 
-_bpf_map_get_next_id = function("bpf_map_get_next_id", c_int, c_uint32, POINTER(c_uint32))
+_bpf_map_get_next_id = function("bpf_map_get_next_id", c_int, start_id=c_uint32, next_id=POINTER(c_uint32))
 
 
 def bpf_map_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
@@ -1736,7 +1742,7 @@ def bpf_map_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
     return _bpf_map_get_next_id(start_id, next_id)
 
 
-_bpf_btf_get_next_id = function("bpf_btf_get_next_id", c_int, c_uint32, POINTER(c_uint32))
+_bpf_btf_get_next_id = function("bpf_btf_get_next_id", c_int, start_id=c_uint32, next_id=POINTER(c_uint32))
 
 
 def bpf_btf_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
@@ -1749,7 +1755,7 @@ def bpf_btf_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
     return _bpf_btf_get_next_id(start_id, next_id)
 
 
-_bpf_link_get_next_id = function("bpf_link_get_next_id", c_int, c_uint32, POINTER(c_uint32))
+_bpf_link_get_next_id = function("bpf_link_get_next_id", c_int, start_id=c_uint32, next_id=POINTER(c_uint32))
 
 
 def bpf_link_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
@@ -1762,7 +1768,7 @@ def bpf_link_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
     return _bpf_link_get_next_id(start_id, next_id)
 
 
-_bpf_prog_get_fd_by_id = function("bpf_prog_get_fd_by_id", c_int, c_uint32)
+_bpf_prog_get_fd_by_id = function("bpf_prog_get_fd_by_id", c_int, id=c_uint32)
 
 
 def bpf_prog_get_fd_by_id(id: int) -> int:
@@ -1776,7 +1782,7 @@ def bpf_prog_get_fd_by_id(id: int) -> int:
     return _bpf_prog_get_fd_by_id(id)
 
 
-_bpf_prog_get_fd_by_id_opts = function("bpf_prog_get_fd_by_id_opts", c_int, c_uint32, POINTER(bpf_get_fd_by_id_opts))
+_bpf_prog_get_fd_by_id_opts = function("bpf_prog_get_fd_by_id_opts", c_int, id=c_uint32, opts=POINTER(bpf_get_fd_by_id_opts))
 
 
 def bpf_prog_get_fd_by_id_opts(id: int, opts: bpf_get_fd_by_id_opts | None = None) -> int:
@@ -1794,7 +1800,7 @@ def bpf_prog_get_fd_by_id_opts(id: int, opts: bpf_get_fd_by_id_opts | None = Non
     return _bpf_prog_get_fd_by_id_opts(id, opts)
 
 
-_bpf_map_get_fd_by_id = function("bpf_map_get_fd_by_id", c_int, c_uint32)
+_bpf_map_get_fd_by_id = function("bpf_map_get_fd_by_id", c_int, id=c_uint32)
 
 
 def bpf_map_get_fd_by_id(id: int) -> int:
@@ -1808,7 +1814,7 @@ def bpf_map_get_fd_by_id(id: int) -> int:
     return _bpf_map_get_fd_by_id(id)
 
 
-_bpf_map_get_fd_by_id_opts = function("bpf_map_get_fd_by_id_opts", c_int, c_uint32, POINTER(bpf_get_fd_by_id_opts))
+_bpf_map_get_fd_by_id_opts = function("bpf_map_get_fd_by_id_opts", c_int, id=c_uint32, opts=POINTER(bpf_get_fd_by_id_opts))
 
 
 def bpf_map_get_fd_by_id_opts(id: int, opts: bpf_get_fd_by_id_opts | None = None) -> int:
@@ -1821,7 +1827,7 @@ def bpf_map_get_fd_by_id_opts(id: int, opts: bpf_get_fd_by_id_opts | None = None
     return _bpf_map_get_fd_by_id_opts(id, opts)
 
 
-_bpf_btf_get_fd_by_id = function("bpf_btf_get_fd_by_id", c_int, c_uint32)
+_bpf_btf_get_fd_by_id = function("bpf_btf_get_fd_by_id", c_int, id=c_uint32)
 
 
 def bpf_btf_get_fd_by_id(id: int) -> int:
@@ -1835,7 +1841,7 @@ def bpf_btf_get_fd_by_id(id: int) -> int:
     return _bpf_btf_get_fd_by_id(id)
 
 
-_bpf_btf_get_fd_by_id_opts = function("bpf_btf_get_fd_by_id_opts", c_int, c_uint32, POINTER(bpf_get_fd_by_id_opts))
+_bpf_btf_get_fd_by_id_opts = function("bpf_btf_get_fd_by_id_opts", c_int, id=c_uint32, opts=POINTER(bpf_get_fd_by_id_opts))
 
 
 def bpf_btf_get_fd_by_id_opts(id: int, opts: bpf_get_fd_by_id_opts | None = None) -> int:
@@ -1849,7 +1855,7 @@ def bpf_btf_get_fd_by_id_opts(id: int, opts: bpf_get_fd_by_id_opts | None = None
     return _bpf_btf_get_fd_by_id_opts(id, opts)
 
 
-_bpf_link_get_fd_by_id = function("bpf_link_get_fd_by_id", c_int, c_uint32)
+_bpf_link_get_fd_by_id = function("bpf_link_get_fd_by_id", c_int, id=c_uint32)
 
 
 def bpf_link_get_fd_by_id(id: int) -> int:
@@ -1863,7 +1869,7 @@ def bpf_link_get_fd_by_id(id: int) -> int:
     return _bpf_link_get_fd_by_id(id)
 
 
-_bpf_link_get_fd_by_id_opts = function("bpf_link_get_fd_by_id_opts", c_int, c_uint32, POINTER(bpf_get_fd_by_id_opts))
+_bpf_link_get_fd_by_id_opts = function("bpf_link_get_fd_by_id_opts", c_int, id=c_uint32, opts=POINTER(bpf_get_fd_by_id_opts))
 
 
 def bpf_link_get_fd_by_id_opts(id: int, opts: bpf_get_fd_by_id_opts | None = None) -> int:
@@ -1876,10 +1882,10 @@ def bpf_link_get_fd_by_id_opts(id: int, opts: bpf_get_fd_by_id_opts | None = Non
     return _bpf_link_get_fd_by_id_opts(id, opts)
 
 
-_bpf_obj_get_info_by_fd = function("bpf_obj_get_info_by_fd", c_int, c_int, Address, POINTER(c_uint32))
+_bpf_obj_get_info_by_fd = function("bpf_obj_get_info_by_fd", c_int, bpf_fd=c_int, info=Output, info_len=POINTER(c_uint32))
 
 
-def bpf_obj_get_info_by_fd(bpf_fd: int, info: Memory, info_len: Ref[c_uint32]) -> int:
+def bpf_obj_get_info_by_fd(bpf_fd: int, info: Writable, info_len: Ref[c_uint32]) -> int:
     """Get information about an object of any kind.
 
     - bpf_fd    map, program, link or BTF object
@@ -1897,7 +1903,7 @@ def bpf_obj_get_info_by_fd(bpf_fd: int, info: Memory, info_len: Ref[c_uint32]) -
     return _bpf_obj_get_info_by_fd(bpf_fd, info, info_len)
 
 
-_bpf_prog_get_info_by_fd = function("bpf_prog_get_info_by_fd", c_int, c_int, POINTER(bpf_prog_info), POINTER(c_uint32))
+_bpf_prog_get_info_by_fd = function("bpf_prog_get_info_by_fd", c_int, prog_fd=c_int, info=POINTER(bpf_prog_info), info_len=POINTER(c_uint32))
 
 
 def bpf_prog_get_info_by_fd(prog_fd: int, info: Ref[bpf_prog_info], info_len: Ref[c_uint32]) -> int:
@@ -1913,7 +1919,7 @@ def bpf_prog_get_info_by_fd(prog_fd: int, info: Ref[bpf_prog_info], info_len: Re
     return _bpf_prog_get_info_by_fd(prog_fd, info, info_len)
 
 
-_bpf_map_get_info_by_fd = function("bpf_map_get_info_by_fd", c_int, c_int, POINTER(bpf_map_info), POINTER(c_uint32))
+_bpf_map_get_info_by_fd = function("bpf_map_get_info_by_fd", c_int, map_fd=c_int, info=POINTER(bpf_map_info), info_len=POINTER(c_uint32))
 
 
 def bpf_map_get_info_by_fd(map_fd: int, info: Ref[bpf_map_info], info_len: Ref[c_uint32]) -> int:
@@ -1929,7 +1935,7 @@ def bpf_map_get_info_by_fd(map_fd: int, info: Ref[bpf_map_info], info_len: Ref[c
     return _bpf_map_get_info_by_fd(map_fd, info, info_len)
 
 
-_bpf_btf_get_info_by_fd = function("bpf_btf_get_info_by_fd", c_int, c_int, POINTER(bpf_btf_info), POINTER(c_uint32))
+_bpf_btf_get_info_by_fd = function("bpf_btf_get_info_by_fd", c_int, btf_fd=c_int, info=POINTER(bpf_btf_info), info_len=POINTER(c_uint32))
 
 
 def bpf_btf_get_info_by_fd(btf_fd: int, info: Ref[bpf_btf_info], info_len: Ref[c_uint32]) -> int:
@@ -1945,7 +1951,7 @@ def bpf_btf_get_info_by_fd(btf_fd: int, info: Ref[bpf_btf_info], info_len: Ref[c
     return _bpf_btf_get_info_by_fd(btf_fd, info, info_len)
 
 
-_bpf_link_get_info_by_fd = function("bpf_link_get_info_by_fd", c_int, c_int, POINTER(bpf_link_info), POINTER(c_uint32))
+_bpf_link_get_info_by_fd = function("bpf_link_get_info_by_fd", c_int, link_fd=c_int, info=POINTER(bpf_link_info), info_len=POINTER(c_uint32))
 
 
 def bpf_link_get_info_by_fd(link_fd: int, info: Ref[bpf_link_info], info_len: Ref[c_uint32]) -> int:
@@ -1964,7 +1970,7 @@ def bpf_link_get_info_by_fd(link_fd: int, info: Ref[bpf_link_info], info_len: Re
 
 # ---- Tracing: raw tracepoints, what a task's descriptor traces, run-time statistics. ----
 
-_bpf_raw_tracepoint_open_opts = function("bpf_raw_tracepoint_open_opts", c_int, c_int, POINTER(bpf_raw_tp_opts))
+_bpf_raw_tracepoint_open_opts = function("bpf_raw_tracepoint_open_opts", c_int, prog_fd=c_int, opts=POINTER(bpf_raw_tp_opts))
 
 
 def bpf_raw_tracepoint_open_opts(prog_fd: int, opts: bpf_raw_tp_opts | None = None) -> int:
@@ -1983,7 +1989,7 @@ def bpf_raw_tracepoint_open_opts(prog_fd: int, opts: bpf_raw_tp_opts | None = No
     return _bpf_raw_tracepoint_open_opts(prog_fd, opts)
 
 
-_bpf_raw_tracepoint_open = function("bpf_raw_tracepoint_open", c_int, c_char_p, c_int)
+_bpf_raw_tracepoint_open = function("bpf_raw_tracepoint_open", c_int, name=c_char_p, prog_fd=c_int)
 
 
 def bpf_raw_tracepoint_open(name: bytes | None, prog_fd: int) -> int:
@@ -1999,10 +2005,10 @@ def bpf_raw_tracepoint_open(name: bytes | None, prog_fd: int) -> int:
     return _bpf_raw_tracepoint_open(name, prog_fd)
 
 
-_bpf_task_fd_query = function("bpf_task_fd_query", c_int, c_int, c_int, c_uint32, POINTER(c_char), POINTER(c_uint32), POINTER(c_uint32), POINTER(c_uint32), POINTER(c_uint64), POINTER(c_uint64))
+_bpf_task_fd_query = function("bpf_task_fd_query", c_int, pid=c_int, fd=c_int, flags=c_uint32, buf=POINTER(c_char), buf_len=POINTER(c_uint32), prog_id=POINTER(c_uint32), fd_type=POINTER(c_uint32), probe_offset=POINTER(c_uint64), probe_addr=POINTER(c_uint64))
 
 
-def bpf_task_fd_query(pid: int, fd: int, flags: int, buf: Array[c_char] | None, buf_len: Ref[c_uint32], prog_id: Ref[c_uint32], fd_type: Ref[c_uint32], probe_offset: Ref[c_uint64], probe_addr: Ref[c_uint64]) -> int:
+def bpf_task_fd_query(pid: int, fd: int, flags: int, buf: Ref[c_char], buf_len: Ref[c_uint32], prog_id: Ref[c_uint32], fd_type: Ref[c_uint32], probe_offset: Ref[c_uint64], probe_addr: Ref[c_uint64]) -> int:
     """Query which perf event or raw tracepoint a task's descriptor is, and which program is attached to it.
 
     The outputs are written on failure too; none but buf may be None.
@@ -2029,7 +2035,7 @@ def bpf_task_fd_query(pid: int, fd: int, flags: int, buf: Array[c_char] | None, 
     return _bpf_task_fd_query(pid, fd, flags, buf, buf_len, prog_id, fd_type, probe_offset, probe_addr)
 
 
-_bpf_enable_stats = function("bpf_enable_stats", c_int, c_uint)
+_bpf_enable_stats = function("bpf_enable_stats", c_int, type=c_uint)
 
 
 def bpf_enable_stats(type: int) -> int:
@@ -2048,7 +2054,7 @@ def bpf_enable_stats(type: int) -> int:
 
 # ---- Tokens: BPF privileges that a BPF file system delegates. ----
 
-_bpf_token_create = function("bpf_token_create", c_int, c_int, POINTER(bpf_token_create_opts))
+_bpf_token_create = function("bpf_token_create", c_int, bpffs_fd=c_int, opts=POINTER(bpf_token_create_opts))
 
 
 def bpf_token_create(bpffs_fd: int, opts: bpf_token_create_opts | None = None) -> int:
@@ -2071,7 +2077,7 @@ def bpf_token_create(bpffs_fd: int, opts: bpf_token_create_opts | None = None) -
 
 # ---- Settings of the process, and libbpf's older error convention. ----
 
-_libbpf_set_memlock_rlim = function("libbpf_set_memlock_rlim", c_int, c_size_t)
+_libbpf_set_memlock_rlim = function("libbpf_set_memlock_rlim", c_int, memlock_bytes=c_size_t)
 
 
 def libbpf_set_memlock_rlim(memlock_bytes: int) -> int:
@@ -2087,7 +2093,7 @@ def libbpf_set_memlock_rlim(memlock_bytes: int) -> int:
     return _libbpf_set_memlock_rlim(memlock_bytes)
 
 
-_libbpf_set_strict_mode = function("libbpf_set_strict_mode", c_int, c_uint)
+_libbpf_set_strict_mode = function("libbpf_set_strict_mode", c_int, mode=c_uint)
 
 
 def libbpf_set_strict_mode(mode: int) -> int:
@@ -2095,10 +2101,116 @@ def libbpf_set_strict_mode(mode: int) -> int:
     return _libbpf_set_strict_mode(mode)
 
 
-_libbpf_get_error = function("libbpf_get_error", c_long, Address)
+_libbpf_get_error = function("libbpf_get_error", c_long, ptr=Input)
 
 
 def libbpf_get_error(ptr: Memory) -> int:
     """Declared in `libbpf_legacy.h`: the error that a returned pointer stands for."""
     return _libbpf_get_error(ptr)
 
+
+
+__all__ = [
+    "BPF_LOG_BUF_SIZE",
+    "LIBBPF_STRICT_ALL",
+    "LIBBPF_STRICT_AUTO_RLIMIT_MEMLOCK",
+    "LIBBPF_STRICT_CLEAN_PTRS",
+    "LIBBPF_STRICT_DIRECT_ERRS",
+    "LIBBPF_STRICT_MAP_DEFINITIONS",
+    "LIBBPF_STRICT_NONE",
+    "LIBBPF_STRICT_NO_OBJECT_LIST",
+    "LIBBPF_STRICT_SEC_NAME",
+    "bpf_btf_get_fd_by_id",
+    "bpf_btf_get_fd_by_id_opts",
+    "bpf_btf_get_info_by_fd",
+    "bpf_btf_get_next_id",
+    "bpf_btf_load",
+    "bpf_btf_load_opts",
+    "bpf_enable_stats",
+    "bpf_get_fd_by_id_opts",
+    "bpf_iter_create",
+    "bpf_link_create",
+    "bpf_link_create_opts",
+    "bpf_link_create_opts__cgroup",
+    "bpf_link_create_opts__kprobe_multi",
+    "bpf_link_create_opts__member",
+    "bpf_link_create_opts__netfilter",
+    "bpf_link_create_opts__netkit",
+    "bpf_link_create_opts__perf_event",
+    "bpf_link_create_opts__tcx",
+    "bpf_link_create_opts__tracing",
+    "bpf_link_create_opts__tracing_multi",
+    "bpf_link_create_opts__uprobe_multi",
+    "bpf_link_detach",
+    "bpf_link_get_fd_by_id",
+    "bpf_link_get_fd_by_id_opts",
+    "bpf_link_get_info_by_fd",
+    "bpf_link_get_next_id",
+    "bpf_link_update",
+    "bpf_link_update_opts",
+    "bpf_log_opts",
+    "bpf_map_batch_opts",
+    "bpf_map_create",
+    "bpf_map_create_opts",
+    "bpf_map_delete_batch",
+    "bpf_map_delete_elem",
+    "bpf_map_delete_elem_flags",
+    "bpf_map_freeze",
+    "bpf_map_get_fd_by_id",
+    "bpf_map_get_fd_by_id_opts",
+    "bpf_map_get_info_by_fd",
+    "bpf_map_get_next_id",
+    "bpf_map_get_next_key",
+    "bpf_map_lookup_and_delete_batch",
+    "bpf_map_lookup_and_delete_elem",
+    "bpf_map_lookup_and_delete_elem_flags",
+    "bpf_map_lookup_batch",
+    "bpf_map_lookup_elem",
+    "bpf_map_lookup_elem_flags",
+    "bpf_map_update_batch",
+    "bpf_map_update_elem",
+    "bpf_obj_get",
+    "bpf_obj_get_info_by_fd",
+    "bpf_obj_get_opts",
+    "bpf_obj_pin",
+    "bpf_obj_pin_opts",
+    "bpf_prog_assoc_struct_ops",
+    "bpf_prog_assoc_struct_ops_opts",
+    "bpf_prog_attach",
+    "bpf_prog_attach_opts",
+    "bpf_prog_attach_opts__replace",
+    "bpf_prog_bind_map",
+    "bpf_prog_bind_opts",
+    "bpf_prog_detach",
+    "bpf_prog_detach2",
+    "bpf_prog_detach_opts",
+    "bpf_prog_get_fd_by_id",
+    "bpf_prog_get_fd_by_id_opts",
+    "bpf_prog_get_info_by_fd",
+    "bpf_prog_get_next_id",
+    "bpf_prog_load",
+    "bpf_prog_load_opts",
+    "bpf_prog_query",
+    "bpf_prog_query_opts",
+    "bpf_prog_query_opts__count",
+    "bpf_prog_stream_read",
+    "bpf_prog_stream_read_opts",
+    "bpf_prog_test_run_opts",
+    "bpf_raw_tp_opts",
+    "bpf_raw_tracepoint_open",
+    "bpf_raw_tracepoint_open_opts",
+    "bpf_task_fd_query",
+    "bpf_test_run_opts",
+    "bpf_token_create",
+    "bpf_token_create_opts",
+    "libbpf_get_error",
+    "libbpf_set_memlock_rlim",
+    "libbpf_set_strict_mode",
+    "libbpf_strict_mode",
+    "struct_bpf_obj_get_opts",
+    "struct_bpf_obj_pin_opts",
+    "struct_bpf_prog_attach_opts",
+    "struct_bpf_prog_detach_opts",
+    "struct_bpf_prog_query_opts",
+]
+__all__ += linux_bpf.__all__

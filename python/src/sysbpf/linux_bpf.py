@@ -11,11 +11,14 @@ such names for private ones: __sk_buff is sk_buff.
 
 from __future__ import annotations
 
-from ctypes import POINTER, Union, c_char, c_int, c_int16, c_int32, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_char, c_int, c_int16, c_int32, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._library import Members
+from ._library import Members, MembersUnion, numbers
+
+if TYPE_CHECKING:
+    from ._library import OutputMember, PointerMember
 
 
 class bpf_cond_pseudo_jmp(IntEnum):
@@ -1383,7 +1386,7 @@ class bpf_iter_link_info__anonymous_3(Members):
     pid_fd: int
 
 
-class bpf_iter_link_info(Union):
+class bpf_iter_link_info(MembersUnion):
     _fields_ = (
         ("map", bpf_iter_link_info__anonymous_1),
         ("cgroup", bpf_iter_link_info__anonymous_2),
@@ -1394,7 +1397,7 @@ class bpf_iter_link_info(Union):
     task: bpf_iter_link_info__anonymous_3
 
 
-class bpf_stack_build_id__anonymous_1(Union):
+class bpf_stack_build_id__anonymous_1(MembersUnion):
     _fields_ = (
         ("offset", c_uint64),
         ("ip", c_uint64),
@@ -1407,7 +1410,7 @@ class bpf_stack_build_id(Members):
     _anonymous_ = ("anonymous_1",)
     _fields_ = (
         ("status", c_int32),
-        ("build_id", c_uint8 * 20),
+        ("build_id", numbers(c_uint8, 20)),
         ("anonymous_1", bpf_stack_build_id__anonymous_1),
     )
     status: int
@@ -1425,12 +1428,12 @@ class bpf_sock(Members):
         ("mark", c_uint32),
         ("priority", c_uint32),
         ("src_ip4", c_uint32),
-        ("src_ip6", c_uint32 * 4),
+        ("src_ip6", numbers(c_uint32, 4)),
         ("src_port", c_uint32),
         ("dst_port", c_uint16),
         ("_padding_1", c_uint8 * 2),
         ("dst_ip4", c_uint32),
-        ("dst_ip6", c_uint32 * 4),
+        ("dst_ip6", numbers(c_uint32, 4)),
         ("state", c_uint32),
         ("rx_queue_mapping", c_int32),
     )
@@ -1450,11 +1453,11 @@ class bpf_sock(Members):
     rx_queue_mapping: int
 
 
-class sk_buff__anonymous_2(Union):
+class sk_buff__anonymous_2(MembersUnion):
     _fields_ = (
         ("sk", POINTER(bpf_sock)),
     )
-    sk: Any
+    sk: PointerMember[bpf_sock]
 
 
 class xdp_md(Members):
@@ -1474,7 +1477,7 @@ class xdp_md(Members):
     egress_ifindex: int
 
 
-class bpf_devmap_val__anonymous_1(Union):
+class bpf_devmap_val__anonymous_1(MembersUnion):
     _fields_ = (
         ("fd", c_int),
         ("id", c_uint32),
@@ -1492,7 +1495,7 @@ class bpf_devmap_val(Members):
     bpf_prog: bpf_devmap_val__anonymous_1
 
 
-class bpf_cpumap_val__anonymous_1(Union):
+class bpf_cpumap_val__anonymous_1(MembersUnion):
     _fields_ = (
         ("fd", c_int),
         ("id", c_uint32),
@@ -1514,7 +1517,7 @@ class bpf_prog_info(Members):
     _fields_ = (
         ("type", c_uint32),
         ("id", c_uint32),
-        ("tag", c_uint8 * 8),
+        ("tag", numbers(c_uint8, 8)),
         ("jited_prog_len", c_uint32),
         ("xlated_prog_len", c_uint32),
         ("jited_prog_insns", c_uint64),
@@ -1693,7 +1696,7 @@ class bpf_link_info__anonymous_1__anonymous_4__anonymous_1__anonymous_1(Members)
     map_id: int
 
 
-class bpf_link_info__anonymous_1__anonymous_4__anonymous_1(Union):
+class bpf_link_info__anonymous_1__anonymous_4__anonymous_1(MembersUnion):
     _fields_ = (
         ("map", bpf_link_info__anonymous_1__anonymous_4__anonymous_1__anonymous_1),
     )
@@ -1718,7 +1721,7 @@ class bpf_link_info__anonymous_1__anonymous_4__anonymous_2__anonymous_2(Members)
     pid: int
 
 
-class bpf_link_info__anonymous_1__anonymous_4__anonymous_2(Union):
+class bpf_link_info__anonymous_1__anonymous_4__anonymous_2(MembersUnion):
     _fields_ = (
         ("cgroup", bpf_link_info__anonymous_1__anonymous_4__anonymous_2__anonymous_1),
         ("task", bpf_link_info__anonymous_1__anonymous_4__anonymous_2__anonymous_2),
@@ -1870,7 +1873,7 @@ class bpf_link_info__anonymous_1__anonymous_11__anonymous_1__anonymous_4(Members
     cookie: int
 
 
-class bpf_link_info__anonymous_1__anonymous_11__anonymous_1(Union):
+class bpf_link_info__anonymous_1__anonymous_11__anonymous_1(MembersUnion):
     _fields_ = (
         ("uprobe", bpf_link_info__anonymous_1__anonymous_11__anonymous_1__anonymous_1),
         ("kprobe", bpf_link_info__anonymous_1__anonymous_11__anonymous_1__anonymous_2),
@@ -1924,7 +1927,7 @@ class bpf_link_info__anonymous_1__anonymous_14(Members):
     attach_type: int
 
 
-class bpf_link_info__anonymous_1(Union):
+class bpf_link_info__anonymous_1(MembersUnion):
     _fields_ = (
         ("raw_tracepoint", bpf_link_info__anonymous_1__anonymous_1),
         ("tracing", bpf_link_info__anonymous_1__anonymous_2),
@@ -1997,11 +2000,11 @@ class bpf_token_info(Members):
     allowed_attachs: int
 
 
-class bpf_sock_addr__anonymous_1(Union):
+class bpf_sock_addr__anonymous_1(MembersUnion):
     _fields_ = (
         ("sk", POINTER(bpf_sock)),
     )
-    sk: Any
+    sk: PointerMember[bpf_sock]
 
 
 class bpf_sock_addr(Members):
@@ -2009,13 +2012,13 @@ class bpf_sock_addr(Members):
     _fields_ = (
         ("user_family", c_uint32),
         ("user_ip4", c_uint32),
-        ("user_ip6", c_uint32 * 4),
+        ("user_ip6", numbers(c_uint32, 4)),
         ("user_port", c_uint32),
         ("family", c_uint32),
         ("type", c_uint32),
         ("protocol", c_uint32),
         ("msg_src_ip4", c_uint32),
-        ("msg_src_ip6", c_uint32 * 4),
+        ("msg_src_ip6", numbers(c_uint32, 4)),
         ("anonymous_1", bpf_sock_addr__anonymous_1),
     )
     user_family: int
@@ -2027,7 +2030,7 @@ class bpf_sock_addr(Members):
     protocol: int
     msg_src_ip4: int
     msg_src_ip6: Any
-    sk: Any
+    sk: PointerMember[bpf_sock]
 
 
 class bpf_perf_event_value(Members):
@@ -2063,14 +2066,14 @@ class bpf_flow_keys__anonymous_1__anonymous_1(Members):
 
 class bpf_flow_keys__anonymous_1__anonymous_2(Members):
     _fields_ = (
-        ("ipv6_src", c_uint32 * 4),
-        ("ipv6_dst", c_uint32 * 4),
+        ("ipv6_src", numbers(c_uint32, 4)),
+        ("ipv6_dst", numbers(c_uint32, 4)),
     )
     ipv6_src: Any
     ipv6_dst: Any
 
 
-class bpf_flow_keys__anonymous_1(Union):
+class bpf_flow_keys__anonymous_1(MembersUnion):
     _anonymous_ = ("anonymous_1", "anonymous_2",)
     _fields_ = (
         ("anonymous_1", bpf_flow_keys__anonymous_1__anonymous_1),
@@ -2117,11 +2120,11 @@ class bpf_flow_keys(Members):
     flow_label: int
 
 
-class sk_buff__anonymous_1(Union):
+class sk_buff__anonymous_1(MembersUnion):
     _fields_ = (
         ("flow_keys", POINTER(bpf_flow_keys)),
     )
-    flow_keys: Any
+    flow_keys: PointerMember[bpf_flow_keys]
 
 
 class sk_buff(Members):
@@ -2139,7 +2142,7 @@ class sk_buff(Members):
         ("ingress_ifindex", c_uint32),
         ("ifindex", c_uint32),
         ("tc_index", c_uint32),
-        ("cb", c_uint32 * 5),
+        ("cb", numbers(c_uint32, 5)),
         ("hash", c_uint32),
         ("tc_classid", c_uint32),
         ("data", c_uint32),
@@ -2148,8 +2151,8 @@ class sk_buff(Members):
         ("family", c_uint32),
         ("remote_ip4", c_uint32),
         ("local_ip4", c_uint32),
-        ("remote_ip6", c_uint32 * 4),
-        ("local_ip6", c_uint32 * 4),
+        ("remote_ip6", numbers(c_uint32, 4)),
+        ("local_ip6", numbers(c_uint32, 4)),
         ("remote_port", c_uint32),
         ("local_port", c_uint32),
         ("data_meta", c_uint32),
@@ -2189,11 +2192,11 @@ class sk_buff(Members):
     remote_port: int
     local_port: int
     data_meta: int
-    flow_keys: Any
+    flow_keys: PointerMember[bpf_flow_keys]
     tstamp: int
     wire_len: int
     gso_segs: int
-    sk: Any
+    sk: PointerMember[bpf_sock]
     gso_size: int
     tstamp_type: int
     hwtstamp: int
@@ -2230,7 +2233,7 @@ class bpf_spin_lock(Members):
 
 class bpf_timer(Members):
     _fields_ = (
-        ("__opaque", c_uint64 * 2),
+        ("__opaque", numbers(c_uint64, 2)),
     )
 
 
@@ -2243,25 +2246,27 @@ class bpf_sysctl(Members):
     file_pos: int
 
 
-class bpf_sockopt__anonymous_1(Union):
+class bpf_sockopt__anonymous_1(MembersUnion):
     _fields_ = (
         ("sk", POINTER(bpf_sock)),
     )
-    sk: Any
+    sk: PointerMember[bpf_sock]
 
 
-class bpf_sockopt__anonymous_2(Union):
+class bpf_sockopt__anonymous_2(MembersUnion):
     _fields_ = (
         ("optval", c_void_p),
     )
-    optval: Any
+    _outputs_ = ("optval",)
+    optval: OutputMember
 
 
-class bpf_sockopt__anonymous_3(Union):
+class bpf_sockopt__anonymous_3(MembersUnion):
     _fields_ = (
         ("optval_end", c_void_p),
     )
-    optval_end: Any
+    _outputs_ = ("optval_end",)
+    optval_end: OutputMember
 
 
 class bpf_sockopt(Members):
@@ -2275,29 +2280,29 @@ class bpf_sockopt(Members):
         ("optlen", c_int32),
         ("retval", c_int32),
     )
-    sk: Any
-    optval: Any
-    optval_end: Any
+    sk: PointerMember[bpf_sock]
+    optval: OutputMember
+    optval_end: OutputMember
     level: int
     optname: int
     optlen: int
     retval: int
 
 
-class bpf_sk_lookup__anonymous_1__anonymous_1(Union):
+class bpf_sk_lookup__anonymous_1__anonymous_1(MembersUnion):
     _fields_ = (
         ("sk", POINTER(bpf_sock)),
     )
-    sk: Any
+    sk: PointerMember[bpf_sock]
 
 
-class bpf_sk_lookup__anonymous_1(Union):
+class bpf_sk_lookup__anonymous_1(MembersUnion):
     _anonymous_ = ("anonymous_1",)
     _fields_ = (
         ("anonymous_1", bpf_sk_lookup__anonymous_1__anonymous_1),
         ("cookie", c_uint64),
     )
-    sk: Any
+    sk: PointerMember[bpf_sock]
     cookie: int
 
 
@@ -2308,15 +2313,15 @@ class bpf_sk_lookup(Members):
         ("family", c_uint32),
         ("protocol", c_uint32),
         ("remote_ip4", c_uint32),
-        ("remote_ip6", c_uint32 * 4),
+        ("remote_ip6", numbers(c_uint32, 4)),
         ("remote_port", c_uint16),
         ("_padding_1", c_uint8 * 2),
         ("local_ip4", c_uint32),
-        ("local_ip6", c_uint32 * 4),
+        ("local_ip6", numbers(c_uint32, 4)),
         ("local_port", c_uint32),
         ("ingress_ifindex", c_uint32),
     )
-    sk: Any
+    sk: PointerMember[bpf_sock]
     cookie: int
     family: int
     protocol: int
