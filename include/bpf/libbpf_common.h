@@ -5,10 +5,7 @@
  * The include guard is libbpf's own: a program that also includes libbpf's headers sees
  * each of these once.
  */
-#ifdef __cplusplus
-/* Members left out of LIBBPF_OPTS are zero on purpose; C++ compilers warn of them. */
-#pragma GCC system_header
-#endif
+#pragma GCC system_header /* see bpf.h; and members left out of LIBBPF_OPTS are zero on purpose */
 
 #ifndef __LIBBPF_LIBBPF_COMMON_H
 #define __LIBBPF_LIBBPF_COMMON_H
