@@ -153,13 +153,12 @@ def missing_privileges():
 
 
 def step(what, answer):
-    """Report a step. What the kernel must not refuse ends the program when it does."""
+    """Report a step by its answer, -errno if it failed. What the kernel must not refuse ends the program when it does."""
     if answer >= 0:
         print(f"{what:<46} ok, answered {answer}")
         return answer
-    err = ctypes.get_errno()
-    print(f"{what:<46} refused: {os.strerror(err)} ({answer})")
-    missing = missing_privileges() if err == errno.EPERM else []
+    print(f"{what:<46} refused: {os.strerror(-answer)} ({answer})")
+    missing = missing_privileges() if answer == -errno.EPERM else []
     for line in missing:
         print(f"    {line}")
     sys.exit(NOT_ALLOWED if missing else 1)
@@ -187,6 +186,11 @@ libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 0x40000, 2
 
 
+def negative_errno(answer):
+    """What a function of libc answered, as those of libbpf say it."""
+    return -ctypes.get_errno() if answer < 0 else answer
+
+
 def remove_folder(folder):
     libc.umount2(os.fsencode(folder), MNT_DETACH)
     os.rmdir(folder)
@@ -198,9 +202,14 @@ def mount_bpffs():
     atexit.register(remove_folder, folder)
     mount = libc.mount
     mount.argtypes = [c_char_p, c_char_p, c_char_p, ctypes.c_ulong, c_void_p]
-    step("private mount namespace", libc.unshare(CLONE_NEWNS))
-    step("nothing mounted here leaves it", mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
-    step("bpf file system mounted", mount(b"bpf", os.fsencode(folder), b"bpf", 0, None))
+    step("private mount namespace", negative_errno(libc.unshare(CLONE_NEWNS)))
+    answer = negative_errno(mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
+    # In a chroot, / is whatever directory it was given; the mount then ends where remove_folder() ends it.
+    if answer == -errno.EINVAL:
+        print(f"{'nothing mounted here leaves it':<46} not sure: / is no mount point")
+    else:
+        step("nothing mounted here leaves it", answer)
+    step("bpf file system mounted", negative_errno(mount(b"bpf", os.fsencode(folder), b"bpf", 0, None)))
     return folder
 
 
