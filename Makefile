@@ -43,7 +43,7 @@ all: $(SOLIB) $(ALIB) $(STUB) $(OUT)/sysbpf-run ## release build: .so, .a (the h
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo "variables (docs/building.md):"
 	@echo "  where to install: PREFIX LIBDIR INCLUDEDIR BINDIR MANDIR DESTDIR"
 	@echo "  how to build: CC AR OBJCOPY LDFLAGS CARGO RUSTFLAGS CARGO_TARGET_DIR"
@@ -268,3 +268,13 @@ check-arches: ## build and check for eight targets, and run the C tests on boote
 check-arch-kernels: ## run the C tests on booted arm64 and s390x only
 	@scripts/need build kernels arches
 	@kernels/check arm64 s390x
+
+.PHONY: check-msrv
+check-msrv: ## build the workspace and run the unit tests with the oldest Rust that is promised
+	@scripts/need build
+	@scripts/check "the oldest Rust" tests/run-msrv
+
+.PHONY: check-debian13
+check-debian13: ## make demo and make check in a bare Debian 13, with its own Rust, in a chroot; takes root
+	@PLAIN=yes scripts/in-debian trixie make demo
+	@scripts/in-debian trixie make check

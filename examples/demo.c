@@ -98,16 +98,14 @@ static int explain_missing_privileges(void)
 	return reasons;
 }
 
-/* Report a step. A step that must not fail ends the program when it does. */
+/* Report a step by its result, -errno if it failed. A step that must not fail ends the program when it does. */
 static int step(const char *what, int answer)
 {
 	if (answer >= 0)
 		return printf("%-46s ok, returned %d\n", what, answer), answer;
 
-	int err = errno;
-
-	printf("%-46s failed: %s (%d)\n", what, strerror(err), answer);
-	exit(err == EPERM && explain_missing_privileges() ? NOT_ALLOWED : 1);
+	printf("%-46s failed: %s (%d)\n", what, strerror(-answer), answer);
+	exit(answer == -EPERM && explain_missing_privileges() ? NOT_ALLOWED : 1);
 }
 
 static void expect(const char *what, unsigned long long got, unsigned long long want)
@@ -135,9 +133,14 @@ static void mount_bpffs(void)
 		exit(1);
 	}
 	atexit(remove_directory);
-	step("private mount namespace", unshare(CLONE_NEWNS));
-	step("mounts kept inside that namespace", mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	step("bpf file system mounted", mount("bpf", directory, "bpf", 0, NULL));
+	step("private mount namespace", unshare(CLONE_NEWNS) ? -errno : 0);
+	int err = mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ? errno : 0;
+	/* In a chroot, / is whatever directory it was given; the mount then ends where remove_directory() ends it. */
+	if (err == EINVAL)
+		printf("%-46s not sure: / is not a mount point\n", "mounts kept inside that namespace");
+	else
+		step("mounts kept inside that namespace", -err);
+	step("bpf file system mounted", mount("bpf", directory, "bpf", 0, NULL) ? -errno : 0);
 }
 
 static int load_counter(int map)

@@ -153,13 +153,12 @@ def missing_privileges():
 
 
 def step(what, answer):
-    """Report a step. A step that must not fail ends the program when it does."""
+    """Report a step by its result, -errno if it failed. A step that must not fail ends the program when it does."""
     if answer >= 0:
         print(f"{what:<46} ok, returned {answer}")
         return answer
-    err = ctypes.get_errno()
-    print(f"{what:<46} failed: {os.strerror(err)} ({answer})")
-    missing = missing_privileges() if err == errno.EPERM else []
+    print(f"{what:<46} failed: {os.strerror(-answer)} ({answer})")
+    missing = missing_privileges() if answer == -errno.EPERM else []
     for line in missing:
         print(f"    {line}")
     sys.exit(NOT_ALLOWED if missing else 1)
@@ -187,6 +186,11 @@ libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 0x40000, 2
 
 
+def negative_errno(answer):
+    """What a function of libc returned, as those of libbpf return it."""
+    return -ctypes.get_errno() if answer < 0 else answer
+
+
 def remove_directory(directory):
     libc.umount2(os.fsencode(directory), MNT_DETACH)
     os.rmdir(directory)
@@ -198,9 +202,14 @@ def mount_bpffs():
     atexit.register(remove_directory, directory)
     mount = libc.mount
     mount.argtypes = [c_char_p, c_char_p, c_char_p, ctypes.c_ulong, c_void_p]
-    step("private mount namespace", libc.unshare(CLONE_NEWNS))
-    step("mounts kept inside that namespace", mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
-    step("bpf file system mounted", mount(b"bpf", os.fsencode(directory), b"bpf", 0, None))
+    step("private mount namespace", negative_errno(libc.unshare(CLONE_NEWNS)))
+    answer = negative_errno(mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
+    # In a chroot, / is whatever directory it was given; the mount then ends where remove_directory() ends it.
+    if answer == -errno.EINVAL:
+        print(f"{'mounts kept inside that namespace':<46} not sure: / is not a mount point")
+    else:
+        step("mounts kept inside that namespace", answer)
+    step("bpf file system mounted", negative_errno(mount(b"bpf", os.fsencode(directory), b"bpf", 0, None)))
     return directory
 
 

@@ -324,10 +324,8 @@ fn newer_map_log(seen: &mut Seen) -> bool {
             };
             let common = [field(8, 8), field(16, 4), field(20, 4), vec![0; 8]].concat();
             let speaks = PERSONAS[seen.case.script.persona].common && !seen.running_kernel;
-            for event in &mut expected.events {
-                if let Event::Bpf { cmd: cmd @ cmd::MAP_CREATE, common: sent, .. } = event
-                    && speaks
-                {
+            for event in expected.events.iter_mut().filter(|_| speaks) {
+                if let Event::Bpf { cmd: cmd @ cmd::MAP_CREATE, common: sent, .. } = event {
                     *cmd |= COMMON;
                     *sent = Some((24, common.clone()));
                 }

@@ -435,9 +435,7 @@ pub fn run(mut run: Run) -> ExitCode {
         }
     }
     println!();
-    if run.kernel != Some(Kernel::Scripted)
-        && let Err(why) = real
-    {
+    if let (true, Err(why)) = (run.kernel != Some(Kernel::Scripted), real) {
         println!("SKIP the running kernel: {why}");
         skipped += 1;
         if ci {

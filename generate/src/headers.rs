@@ -30,6 +30,13 @@ const PREAMBLE: &str = r#"/* SPDX-License-Identifier: MIT OR Apache-2.0 */
  * EFAULT (a pointer to inaccessible memory) and ENOMEM (not enough memory in the kernel) may be
  * returned by any function and are not listed for each.
  */
+/*
+ * libbpf's headers are in /usr/include, where compilers do not warn: a program builds with
+ * -pedantic -Werror although enumerators here are larger than an int, for instance. Neither
+ * do they warn here, wherever this is installed.
+ */
+#pragma GCC system_header
+
 #ifndef __LIBBPF_BPF_H
 #define __LIBBPF_BPF_H
 

@@ -317,7 +317,9 @@ impl Page<'_> {
         let manual = format!("sysbpf {}", self.version);
         roff.control("TH", [name.as_str(), SECTION, DATE, manual.as_str()]);
         // Names as long as these leave ragged lines or wide gaps; the former read better.
+        // groff 1.23 goes back to what AD says at each heading; others know the request alone.
         roff.control("ad", ["l"]);
+        roff.control("ds", ["AD", "l"]);
         roff.control("nr", ["HY", "0"]);
         roff.control("SH", ["NAME"]);
         roff.text([roman(format!("{name} - {}", lower_first(&doc.summary)))]);

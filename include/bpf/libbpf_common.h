@@ -5,10 +5,7 @@
  * The include guard is libbpf's own: a program that also includes libbpf's headers sees
  * each of these once.
  */
-#ifdef __cplusplus
-/* Members left out of LIBBPF_OPTS are zero on purpose; C++ compilers warn about them. */
-#pragma GCC system_header
-#endif
+#pragma GCC system_header /* see bpf.h; and members left out of LIBBPF_OPTS are zero on purpose */
 
 #ifndef __LIBBPF_LIBBPF_COMMON_H
 #define __LIBBPF_LIBBPF_COMMON_H
@@ -87,18 +84,36 @@
  * library rejects bytes that are not zero after the last member it knows.
  */
 #define LIBBPF_OPTS(TYPE, NAME, ...)                                                    \
-	struct TYPE NAME = (memset(&NAME, 0, sizeof(NAME)),                             \
-			    (struct TYPE){ .sz = sizeof(struct TYPE), __VA_ARGS__ })
+	struct TYPE NAME = (memset(&NAME, 0, sizeof(NAME)), __SYSBPF_LEFT_OUT_IS_ZERO(  \
+			    (struct TYPE){ .sz = sizeof(struct TYPE), __VA_ARGS__ }))
 
 #endif /* __LIBBPF_LIBBPF_COMMON_H */
+
+/*
+ * In C++, clang 19 and newer warn of members that a designated initializer leaves out, in a system
+ * header too. Outside the guard, like what uses it below.
+ */
+#ifndef __SYSBPF_LEFT_OUT_IS_ZERO
+#define __SYSBPF_LEFT_OUT_IS_ZERO(...) __VA_ARGS__
+#if defined(__cplusplus) && defined(__clang__) && defined(__has_warning)
+#if __has_warning("-Wmissing-designated-field-initializers")
+#undef __SYSBPF_LEFT_OUT_IS_ZERO
+#define __SYSBPF_LEFT_OUT_IS_ZERO(...)                                                  \
+	_Pragma("clang diagnostic push")                                                \
+	_Pragma("clang diagnostic ignored \"-Wmissing-designated-field-initializers\"") \
+	__VA_ARGS__                                                                     \
+	_Pragma("clang diagnostic pop")
+#endif
+#endif
+#endif
 
 /* Below the guard: an older libbpf_common.h of libbpf's own, included first, has no such macro. */
 #ifndef LIBBPF_OPTS_RESET
 /* LIBBPF_OPTS_RESET(NAME, .member = value, ...) sets NAME anew; the values may use the old ones. */
 #define LIBBPF_OPTS_RESET(NAME, ...)                                                    \
 	do {                                                                            \
-		__typeof__(NAME) NAME##_new = (memset(&NAME##_new, 0, sizeof(NAME)),    \
-			(__typeof__(NAME)){ .sz = sizeof(NAME), __VA_ARGS__ });         \
+		__typeof__(NAME) NAME##_new = (memset(&NAME##_new, 0, sizeof(NAME)), __SYSBPF_LEFT_OUT_IS_ZERO( \
+			(__typeof__(NAME)){ .sz = sizeof(NAME), __VA_ARGS__ }));        \
 		memcpy(&NAME, &NAME##_new, sizeof(NAME));                               \
 	} while (0)
 #endif

@@ -2,6 +2,8 @@
 /*
  * What programs written before libbpf 1.0 still call. Written by hand; the guard is libbpf's own.
  */
+#pragma GCC system_header /* see bpf.h */
+
 #ifndef __LIBBPF_LEGACY_BPF_H
 #define __LIBBPF_LEGACY_BPF_H
 

@@ -5,6 +5,8 @@
  * Where libbpf's own headers lie further down the include path, a program that includes
  * libbpf.h gets theirs, so their version is the one to go by. The guard is theirs too.
  */
+#pragma GCC system_header /* see bpf.h */
+
 #ifndef __LIBBPF_VERSION_H
 
 #if defined(__has_include_next) && !defined(__SYSBPF_VERSION_LOOKED_FURTHER)

@@ -8,14 +8,12 @@ use core::mem::offset_of;
 use super::attr::*;
 use super::uapi::bpf_attr;
 
-/// On i386 bindgen's `u64` is aligned to 4 where C's `__aligned_u64` is to 8, so there its
-/// view is not the kernel's. Our records are packed and the same everywhere.
-const COMPARABLE: bool = align_of::<u64>() == 8;
-
+// On i386 bindgen's `u64` is aligned to 4 where C's `__aligned_u64` is to 8, so there its
+// view is not the kernel's. Our records are packed and the same everywhere.
 macro_rules! same_layout {
     ($($ours:ty = $at:tt { $($($member:ident).+ $(= $($theirs:ident).+)?),* $(,)? })*) => {
         const _: () = {
-            $($(assert!(!COMPARABLE || offset_of!($ours, $($member).+)
+            $($(assert!(align_of::<u64>() != 8 || offset_of!($ours, $($member).+)
                 == same_layout!(@ $at ($($member).+) $($($theirs).+)?));)*)*
         };
     };

@@ -7,7 +7,8 @@ mod layout;
 pub mod memlock;
 #[cfg(test)]
 pub mod scripted;
-#[allow(dead_code, missing_docs, non_camel_case_types, clippy::all, clippy::undocumented_unsafe_blocks)]
+// bindgen allows lints by name that Rust 1.85 does not know yet.
+#[allow(unknown_lints, dead_code, missing_docs, non_camel_case_types, clippy::all, clippy::undocumented_unsafe_blocks)]
 #[rustfmt::skip]
 pub mod uapi;
 

@@ -13,7 +13,7 @@ use core::mem::{MaybeUninit, offset_of};
 #[allow(dead_code)]
 #[path = "../../../src/kernel/attr.rs"]
 mod attr;
-#[allow(dead_code, non_camel_case_types, non_upper_case_globals, non_snake_case, clippy::all)]
+#[allow(unknown_lints, dead_code, non_camel_case_types, non_upper_case_globals, non_snake_case, clippy::all)]
 #[rustfmt::skip]
 #[path = "../../../src/kernel/uapi.rs"]
 mod uapi;
