@@ -23,6 +23,11 @@ TARGET  := $(or $(CARGO_TARGET_DIR),target)
 ifneq ($(words $(TARGET)),1)
 $(error CARGO_TARGET_DIR must not have spaces in it: '$(TARGET)')
 endif
+ifdef CARGO_TARGET_DIR
+# The tests run in other directories.
+override CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
+export CARGO_TARGET_DIR
+endif
 # What this Makefile builds, and the tree that the tests use as installed.
 OUT     := $(TARGET)/sysbpf$(addprefix -,$(RUST_TARGET))
 STAGE   := $(TARGET)/stage$(addprefix -,$(RUST_TARGET))
@@ -69,6 +74,7 @@ cargo_build = SYSBPF_RUSTC_WRAPPER="$$RUSTC_WRAPPER" SYSBPF_SOURCES=/usr/src/sys
 	$(CARGO) build --release --locked --target-dir $(CARGO_OUT) $(addprefix --target ,$(RUST_TARGET)) $(CARGOFLAGS)
 
 $(OUT)/for-shared.a: $(RUST_SOURCES) $(OUT)/settings
+	$(if $(filter cargo,$(CARGO)),@INSTALL_DEPS=no scripts/need build)
 	$(cargo_build) --features tell-libbpf
 	cp $(RUST_LIB) $@
 
@@ -145,63 +151,62 @@ stage: all ## install into the build folder, for tests and demo
 HEADER   ?= include/bpf/bpf.h
 BINDINGS ?= src/kernel/uapi.rs
 MAN3     ?= docs/man/man3
+NOTED    ?= tests-c/noted.h
 PYTHON_BPF       ?= python/src/sysbpf/bpf.py
 PYTHON_LINUX_BPF ?= python/src/sysbpf/linux_bpf.py
 
+# In the source archive .cargo names the crates of the library as all there are: not so for who starts elsewhere.
+generate = cd $(if $(wildcard vendor),/,.) && $(CARGO) run -q --locked --target-dir $(call quote,$(call absolute,$(TARGET))) \
+	--manifest-path $(call quote,$(CURDIR)/generate/Cargo.toml) --
+
+.PHONY: generate
+generate: headers manpages python noted ## regenerate all that is made from the documentation in src/api and the list of symbols
+
 .PHONY: headers
-headers: ## regenerate include/bpf/bpf.h from the documentation in src/api
-	$(CARGO) run -q --locked -p generate -- headers . $(HEADER)
+headers: ## regenerate include/bpf/bpf.h
+	@$(generate) headers $(call quote,$(CURDIR)) $(call quote,$(call absolute,$(HEADER)))
+
+.PHONY: manpages
+manpages: ## regenerate docs/man/man3
+	@$(generate) manpages $(call quote,$(CURDIR)) $(call quote,$(call absolute,$(MAN3)))
+
+.PHONY: python
+python: ## regenerate the ctypes layer of the Python package
+	@$(generate) python $(call quote,$(CURDIR)) $(call quote,$(call absolute,$(PYTHON_BPF)))
+
+.PHONY: noted
+noted: ## regenerate tests-c/noted.h
+	@tests-c/make-noted libsysbpf.symbols >$(NOTED).new && mv $(NOTED).new $(NOTED)
 
 .PHONY: bindings
 bindings: ## regenerate src/kernel/uapi.rs and python's linux_bpf.py from the newest kernel headers of Debian
-	scripts/debian-get sid amd64 linux-libc-dev >$(TARGET)/linux-libc-dev
-	$(CARGO) run -q --locked -p generate -- bindings "$$(cat $(TARGET)/linux-libc-dev)" $(BINDINGS)
-	$(CARGO) run -q --locked -p generate -- python-linux "$$(cat $(TARGET)/linux-libc-dev)" $(PYTHON_LINUX_BPF)
-
-.PHONY: python
-python: ## regenerate the ctypes layer of the Python package from the documentation in src/api
-	$(CARGO) run -q --locked -p generate -- python . $(PYTHON_BPF)
-
-.PHONY: compat
-compat: ## regenerate the tables of docs/compat.md, after make check
-	tests-c/coverage libsysbpf.symbols $(TARGET)/tests-c/*/ >$(TARGET)/coverage
-	$(CONFORMANCE) differences --markdown >$(TARGET)/differences
-	scripts/compat $(TARGET)/coverage $(TARGET)/differences
-
-.PHONY: manpages
-manpages: ## regenerate docs/man/man3 from the documentation in src/api
-	$(CARGO) run -q --locked -p generate -- manpages . $(MAN3)
+	@mkdir -p $(TARGET)
+	@scripts/debian-get sid amd64 linux-libc-dev >$(TARGET)/linux-libc-dev
+	@$(generate) bindings "$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))" $(call quote,$(call absolute,$(BINDINGS)))
+	@$(generate) python-linux "$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))" $(call quote,$(call absolute,$(PYTHON_LINUX_BPF)))
 
 # ---- Packaging ------------------------------------------------------------------------------
 
-.PHONY: dist
-dist: ## make the source archive, which builds offline, in target/dist
-	@scripts/need build dist
-	@packaging/dist $(TARGET)/dist
-
-.PHONY: deb
-deb: ## build the Debian packages in target/deb
-	@scripts/need build dist deb
-	@packaging/deb $(TARGET)/deb
-
 .PHONY: wheel
-wheel: stage ## build the Python wheel, which bundles the library, in target/wheel
-	@scripts/need python
-	@scripts/wheel $(abspath $(TARGET))/wheel $(abspath $(STAGE))/lib/$(SONAME)
+wheel: ## build the Python wheel, which bundles the library, in target/wheel
+	@scripts/need build python
+	@$(MAKE) --no-print-directory stage
+	@scripts/wheel $(call quote,$(call absolute,$(TARGET))/wheel) $(call quote,$(call absolute,$(STAGE))/lib/$(SONAME))
 
 # ---- Trying and testing ---------------------------------------------------------------------
+# INSTALL_DEPS=no: nothing is installed.
 
 .PHONY: demo
 demo: ## load and run a program in this kernel, in three ways
 	@scripts/need build demo
 	@$(MAKE) --no-print-directory stage
-	@scripts/demo
+	@STAGE=$(call quote,$(call absolute,$(STAGE))) scripts/demo
 
 .PHONY: check
 check: ## run every test that this machine can run, and count them
-	@scripts/need build demo check conformance programs python dist deb packages
+	@scripts/need build -- demo check conformance programs python dist deb packages
 	@$(MAKE) --no-print-directory stage
-	@STAGE=$(abspath $(STAGE)) scripts/check \
+	@STAGE=$(call quote,$(call absolute,$(STAGE))) scripts/check \
 		"Rust: lints, unit tests" tests/run-rust \
 		"members left out of opts lists" tests/run-opts-lists \
 		"README and the demo" tests/run-readme \
@@ -210,71 +215,17 @@ check: ## run every test that this machine can run, and count them
 		"builds of the library" tests/run-builds \
 		"install, pkg-config, drop-in" tests/run-install \
 		"generated files" tests/run-generated \
-		"C tests, shared library" "$(MAKE) -s -C tests-c check STAGE=$(abspath $(STAGE))" \
-		"C tests, static library" "$(MAKE) -s -C tests-c check STAGE=$(abspath $(STAGE)) LINK=static" \
-		"every function covered" "tests/run-coverage" \
+		"C tests, shared library" "tests/run-c shared" \
+		"C tests, static library" "tests/run-c static" \
+		"every function covered" tests/run-coverage \
 		"Python with ctypes" tests/run-python \
 		"Python package" tests/run-python-package \
 		"sysbpf-run" tests/run-sysbpf-run \
 		"manual pages" tests/run-manpages \
 		"build systems" tests/run-build-systems \
 		"source archive, Debian packages" tests/run-packages \
-		$(if $(wildcard conformance),$(comparisons))
+		"what is missing on a machine" tests/run-need \
+		$(comparisons)
 
-# Not in the source archive, which leaves the comparison with libbpf out.
-comparisons = "costs that are not time" tests/run-costs \
-	"against libbpf 1.7.0, briefly" "$(CONFORMANCE) run --cases 3000" \
-	"headers against libbpf 1.7.0" "$(CONFORMANCE) headers" \
-	"real programs on both libraries" conformance/programs/run
-
-# Against the real libbpf, both loaded in one process.
-CONFORMANCE = $(CARGO) run -q --locked --profile tool -p conformance --
-
-.PHONY: conformance conformance-quick
-conformance: CASES = 100000
-conformance-quick: CASES = 2000
-conformance: ## compare every function with libbpf 1.7.0, 100,000 cases each, and the headers
-conformance-quick: ## the same with 2,000 cases each
-conformance conformance-quick:
-	@scripts/need build conformance
-	@$(MAKE) --no-print-directory stage
-	@$(CONFORMANCE) headers --include $(STAGE)/include/sysbpf
-	@$(CONFORMANCE) run --library $(STAGE)/lib/$(SONAME) --cases $(CASES)
-
-.PHONY: bench
-bench: ## measure calls against libbpf and the bare system call; writes docs/performance.md and its plot
-	@scripts/need build conformance bench
-	@$(MAKE) --no-print-directory stage
-	@$(CARGO) run -q --locked --profile tool -p bench -- --stage $(STAGE) --reference "$$($(CONFORMANCE) reference)" \
-		--write docs $(BENCH)
-
-.PHONY: mutations
-mutations: ## introduce ten small bugs, and check that the comparison detects each
-	@scripts/need build conformance
-	@conformance/mutations/run
-
-.PHONY: check-kernels
-check-kernels: ## run the C tests on this kernel and on booted ones, 5.10 to 7.2
-	@scripts/need build kernels
-	@kernels/check
-
-.PHONY: check-arches
-check-arches: ## build and check for eight targets, and run the C tests on booted arm64 and s390x
-	@scripts/need build kernels arches
-	@kernels/arches
-	@kernels/check arm64 s390x
-
-.PHONY: check-arch-kernels
-check-arch-kernels: ## run the C tests on booted arm64 and s390x only
-	@scripts/need build kernels arches
-	@kernels/check arm64 s390x
-
-.PHONY: check-msrv
-check-msrv: ## build the workspace and run the unit tests with the oldest Rust that is promised
-	@scripts/need build
-	@scripts/check "the oldest Rust" tests/run-msrv
-
-.PHONY: check-debian13
-check-debian13: ## make demo and make check in a bare Debian 13, with its own Rust, in a chroot; takes root
-	@PLAIN=yes scripts/in-debian trixie make demo
-	@scripts/in-debian trixie make check
+# What only the repository has: not in the source archive.
+-include development.mk

@@ -4,8 +4,14 @@
 kernels=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$kernels")
 cache=${SYSBPF_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sysbpf}
-# Everything built goes here; nothing is built in the source folders.
-build=${SYSBPF_BUILD:-$top/target/kernels}
+# Everything built goes here; nothing is built in the source directories.
+build=${SYSBPF_BUILD:-${CARGO_TARGET_DIR:-$top/target}/kernels}
+lock=${SYSBPF_LOCK:-$kernels/lock}
+
+# make takes a space in a name for the end of it.
+case "$top $build" in
+*' '*' '*) echo "$script: this takes a clone (and a SYSBPF_BUILD) whose path has no space" >&2; exit 1 ;;
+esac
 
 mkdir -p "$build"
 exec 8>"$build/lock"
@@ -59,6 +65,31 @@ fetch() {
     return "$status"
 }
 
+# locked WHAT ARCHITECTURE: the package of that line of kernels/lock; its .deb, or its unpacked source, in $tree. Where the suite
+# has moved on and the mirror has dropped the one that is locked, the one that it has now is taken, and noted in $drifted.
+drifted=''
+locked() {
+    what=$1
+    # shellcheck disable=SC2046 # the words of a line
+    set -- $(awk -v what="$1" -v arch="$2" '$1 == what && $3 == arch { print $2, $3, $4, $5, $6, $7 }' "$lock")
+    [ $# -eq 6 ] || fail "$lock has no line for $what: make update-kernels"
+    fetch --locked "$@" && return
+    [ "$status" = 4 ] || return
+    gone=${lacking#debian-get: }
+    # The kernels are named by a pattern, anything else by its own name.
+    pattern=$(awk -v what="$what" '$1 == what { print $4 }' "$kernels/machines")
+    found=$("$top/scripts/debian-get" --newest "$1" "$2" "${pattern:-$3}") || { lacking=$gone; return 1; }
+    # shellcheck disable=SC2086
+    fetch --locked "$1" "$2" $found || return
+    drifted="$drifted$what ($2): $gone; $(echo "$found" | cut -d ' ' -f 1,2) was used: make update-kernels
+"
+}
+
+# from_deb DEB PATTERN FILE: one file of a package.
+from_deb() {
+    dpkg-deb --fsys-tarfile "$1" | tar -xO --wildcards "$2" >"$3" && [ -s "$3" ]
+}
+
 # Runs a build step with its output kept, and shown only if it fails.
 quietly() {
     log=$build/$arch/$1.log
@@ -70,9 +101,9 @@ quietly() {
 
 # cmocka as a static library: Debian has only the shared one. It is one C file.
 build_cmocka() {
-    cmocka=$build/$arch/cmocka
+    locked cmocka source || return 1
+    cmocka=$build/$arch/$(basename "$tree")
     [ ! -e "$cmocka/libcmocka.a" ] || return 0
-    fetch bookworm source cmocka || return 1
     mkdir -p "$cmocka"
     $cc -O2 -DHAVE_SIGNAL_H -DHAVE_INTTYPES_H -DHAVE_STRINGS_H -DHAVE_STRSIGNAL -DHAVE_SIGLONGJMP \
         -DHAVE_STRUCT_TIMESPEC -DHAVE_CLOCK_REALTIME -DHAVE_CLOCK_GETTIME -DHAVE_GCC_THREAD_LOCAL_STORAGE \

@@ -54,11 +54,19 @@ impl<T: Copy> Out<T> {
     }
 }
 
+#[cfg(test)]
+use crate::tests::warnings::stderr;
+
+#[cfg(not(test))]
+fn stderr() -> c_int {
+    libc::STDERR_FILENO
+}
+
 /// Warns on stderr, as libbpf does: one line, written whole.
 pub fn warn(name: &CStr, what: &CStr) {
     let parts = [c"libbpf: ", name, c": ", what, c"\n"]
         .map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.count_bytes() });
     // SAFETY: `writev` reads the parts. If stderr is closed, nobody wants the warning; the
     // errno of that is replaced by the one that the function returns.
-    unsafe { libc::writev(libc::STDERR_FILENO, parts.as_ptr(), parts.len() as c_int) };
+    unsafe { libc::writev(stderr(), parts.as_ptr(), parts.len() as c_int) };
 }

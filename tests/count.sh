@@ -1,10 +1,12 @@
-# Shared by the checks of this folder that are shell scripts: they source it after setting $name.
+# Shared by the checks of this directory that are shell scripts: they source it after setting $name.
 #
-#   pass TEST; fail TEST WHAT; skip TEST REASON; check TEST COMMAND...; finish
+#   pass TEST; fail TEST WHAT; skip TEST REASON; news TEST WHAT; check TEST COMMAND...; same TEST EXPECTED ACTUAL; finish
 #
 # A skip says its reason, and is a failure where CI=true. `finish` prints the counting line.
 root=$(cd -- "$(dirname -- "$0")/.." && pwd)
-stage=$(readlink -f -- "${STAGE:-$root/target/stage}")
+# Where everything is built: make exports it.
+target=${CARGO_TARGET_DIR:-$root/target}
+stage=$(readlink -f -- "${STAGE:-$target/stage}")
 [ -e "$stage/lib/libsysbpf.so.1" ] || { echo "$name: nothing in $stage: run make stage first" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -17,9 +19,27 @@ skip() {
     if [ "${CI:-}" = true ]; then
         fail "$1" "$2, which is an error in CI"
     else
-        skipped=$((skipped + 1))
-        echo "SKIP $1: $2"
+        news "$1" "$2"
     fi
+}
+# A skip in CI too: the world outside has moved on, which no change of this tree has done.
+news() { skipped=$((skipped + 1)); echo "SKIP $1: $2"; }
+
+# have COMMAND...: whether all of them are there. (`command -v A B` asks for A alone in some shells.)
+have() {
+    for command; do command -v "$command" >/dev/null || return 1; done
+}
+
+# crates [generate]: whether cargo has the crates of the whole workspace, or of the generators, or can fetch them. If not,
+# $lacking says why. (Those of the library itself are there, or it would not have been built.)
+crates() {
+    lacking='' from=$root
+    # The source archive has not those of the generators, and says by its .cargo that there are no others.
+    if [ "${1:-}" = generate ] && [ -d "$root/vendor" ]; then from=/; fi
+    (cd "$from" && "${CARGO:-cargo}" fetch -q --locked --manifest-path "$root/${1:+$1/}Cargo.toml" \
+        --target "$(rustc -vV | sed -n 's/^host: //p')") >"$work/crates" 2>&1 ||
+        lacking="crates cannot be fetched: $(grep . "$work/crates" | tail -n 1 | sed 's/^ *//')"
+    [ -z "$lacking" ]
 }
 
 # check TEST COMMAND...: passes if the command succeeds; else shows what it printed.

@@ -3,7 +3,8 @@
 //! libbpf's own makefile builds it. Nothing of it becomes part of what is shipped.
 
 use std::{
-    fs,
+    env, fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -40,13 +41,16 @@ pub fn build() -> Result<Reference, String> {
         .and_then(|p| p["manifest_path"].as_str())
         .ok_or(format!("cargo did not fetch {PACKAGE}"))?;
     let source = Path::new(manifest).parent().expect("a file has a parent").join("libbpf");
+    fs::create_dir_all(tree.join("obj")).map_err(|e| format!("{}: {e}", tree.display()))?;
     eprintln!("conformance: building the reference from {PACKAGE}'s source (once)");
+    // make takes a space in a name for the end of it: the tree has a name without, for a while.
+    let name = Name::new(&tree)?;
     let make = |what: &[&str]| {
         let output = Command::new("make")
             .args(["-s", "-C"])
             .arg(source.join("src"))
-            .arg(format!("OBJDIR={}", tree.join("obj").display()))
-            .arg(format!("DESTDIR={}", tree.join("root").display()))
+            .arg(format!("OBJDIR={}", name.0.join("obj").display()))
+            .arg(format!("DESTDIR={}", name.0.join("root").display()))
             .args(["PREFIX=/usr", "LIBDIR=/usr/lib", "UAPIDIR=/uapi"])
             .args(what)
             .output()
@@ -58,7 +62,6 @@ pub fn build() -> Result<Reference, String> {
         let first = said.lines().find(|l| l.contains("error")).or(said.lines().last()).unwrap_or("no message");
         Err(format!("the reference does not build (it needs cc, make, libelf-dev, zlib1g-dev): {first}"))
     };
-    fs::create_dir_all(tree.join("obj")).map_err(|e| format!("{}: {e}", tree.display()))?;
     make(&["install"])?;
     make(&["install_uapi_headers"])?;
     if !reference.library.exists() {
@@ -68,8 +71,26 @@ pub fn build() -> Result<Reference, String> {
     Ok(reference)
 }
 
+/// A symbolic link that is removed when it is not needed any more.
+struct Name(PathBuf);
+
+impl Name {
+    fn new(tree: &Path) -> Result<Self, String> {
+        let name = env::temp_dir().join(format!("sysbpf-reference-{}", std::process::id()));
+        symlink(tree, &name).map_err(|e| format!("{}: {e}", name.display()))?;
+        Ok(Self(name))
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        // Nothing is lost if it stays.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 fn metadata() -> Result<serde_json::Value, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let output = Command::new(cargo)
         .args([
             "metadata",

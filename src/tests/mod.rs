@@ -5,3 +5,4 @@ mod layout;
 mod link_create;
 mod prog_load;
 mod sz_protocol;
+pub mod warnings;

@@ -1,6 +1,7 @@
 //! The `sz` protocol, with every opts struct and at every size.
 
 use super::layout::{self, Row};
+use super::warnings;
 use crate::api::{attach::*, btf::*, links::*, maps::*, objects::*, programs::*, tokens::*, tracing::*};
 use crate::opts::{self, Field, InOut, Opts};
 use crate::result::EINVAL;
@@ -28,7 +29,7 @@ fn gives_whole_fields<T: Opts>(rows: &[Row]) {
     }
 }
 
-/// What is refused: less than a `size_t`, and a byte after the last field that is not zero.
+/// What is refused, with a warning: less than a `size_t`, and a byte after the last field that is not zero.
 fn refuses<T: Opts>(rows: &[Row]) {
     let known = layout::places(rows).iter().map(|(_, offset, size)| offset + size).max().expect("rows");
     assert_eq!(T::KNOWN, known, "{:?}", T::NAME);
@@ -36,15 +37,20 @@ fn refuses<T: Opts>(rows: &[Row]) {
         // SAFETY: the memory is as long as its first word says.
         unsafe { opts::read(caller.as_ptr().cast::<T>()) }.map(|_| ())
     };
+    let tail_warning = "a byte after the last known field is not zero";
+    let warning = |what: &str| format!("libbpf: {}: {what}\n", T::NAME.to_str().expect("a name"));
     for sz in 0..size_of::<usize>() {
         assert_eq!(read(&callers(sz, 0)), Err(EINVAL), "sz {sz}");
+        assert_eq!(warnings::taken(), warning("sz is less than a size_t"), "sz {sz}");
     }
     for sz in known..2 * known + 16 {
         let mut caller = callers(sz, 0);
         assert_eq!(read(&caller), Ok(()), "sz {sz}, zero tail");
+        assert_eq!(warnings::taken(), "", "sz {sz}, zero tail");
         for tail in known..sz {
             caller[tail] = 1;
             assert_eq!(read(&caller), Err(EINVAL), "sz {sz}, byte {tail} set");
+            assert_eq!(warnings::taken(), warning(tail_warning), "sz {sz}, byte {tail} set");
             caller[tail] = 0;
         }
     }

@@ -1,0 +1,31 @@
+//! Where warnings go in a unit test: into a file of the thread's own, in memory.
+
+use core::ffi::c_int;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::fd::{AsRawFd, FromRawFd};
+
+thread_local! {
+    static FILE: File = {
+        // SAFETY: the name is a C string.
+        let fd = unsafe { libc::memfd_create(c"warnings".as_ptr(), libc::MFD_CLOEXEC) };
+        assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: the kernel just gave this descriptor to us alone.
+        unsafe { File::from_raw_fd(fd) }
+    };
+}
+
+/// What `warn` writes to in place of stderr.
+pub fn stderr() -> c_int {
+    FILE.with(AsRawFd::as_raw_fd)
+}
+
+/// What this thread was warned of since it last asked.
+pub fn taken() -> String {
+    FILE.with(|mut file| {
+        let mut text = String::new();
+        file.rewind().and_then(|()| file.read_to_string(&mut text)).expect("the file is read");
+        file.set_len(0).and_then(|()| file.rewind()).expect("the file is emptied");
+        text
+    })
+}
