@@ -141,7 +141,7 @@ install uninstall:
 
 # The tests and the demo use the library as installed here, with its debug information.
 .PHONY: stage
-stage: all ## install into the build folder, for tests and demo
+stage: all ## install into the build directory, for tests and demo
 	@$(MAKE) --no-print-directory -s install DESTDIR= STRIP=true PREFIX=$(call quote,$(call absolute,$(STAGE))) \
 		LIBDIR=$(call quote,$(call absolute,$(STAGE))/lib) INCLUDEDIR=$(call quote,$(call absolute,$(STAGE))/include) \
 		BINDIR=$(call quote,$(call absolute,$(STAGE))/bin) MANDIR=$(call quote,$(call absolute,$(STAGE))/share/man)
