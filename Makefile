@@ -220,6 +220,7 @@ check: ## run every test that this machine can run, and count them
 		"every function covered" tests/run-coverage \
 		"Python with ctypes" tests/run-python \
 		"Python package" tests/run-python-package \
+		"demo" tests/run-demo \
 		"sysbpf-run" tests/run-sysbpf-run \
 		"manual pages" tests/run-manpages \
 		"build systems" tests/run-build-systems \
