@@ -10,7 +10,8 @@ CARGO   ?= cargo
 CC      ?= cc
 AR      ?= ar
 OBJCOPY ?= objcopy
-STRIP   ?= strip
+# Takes the same options.
+STRIP   ?= $(OBJCOPY)
 # What cargo builds for, if not for this machine: a Rust target, and flags such as -Zbuild-std.
 RUST_TARGET ?=
 CARGOFLAGS  ?=
@@ -60,21 +61,23 @@ help: ## list the targets
 # Both are built with debug information; `make install` strips them unless told STRIP=true.
 
 # Builds with other settings are other builds. What is installed is what was built last, with
-# whatever settings: `make CC=clang && sudo make install` must not build anew.
+# whatever settings: `make CC=clang && sudo make install` must not build anew. If it has to,
+# because a source is newer, it records that it did so with its own.
 SETTINGS := $(foreach name,CARGO CC AR OBJCOPY LDFLAGS RUSTFLAGS CARGO_ENCODED_RUSTFLAGS RUSTC RUST_TARGET CARGOFLAGS,$(name)=$($(name)))
+record_settings = mkdir -p $(OUT); echo $(call quote,$(SETTINGS)) | cmp -s - $(OUT)/settings || echo $(call quote,$(SETTINGS)) >$(OUT)/settings
 $(OUT)/settings: $(if $(filter-out install uninstall,$(or $(MAKECMDGOALS),all)),always)
-	@mkdir -p $(OUT)
-	@echo $(call quote,$(SETTINGS)) | cmp -s - $@ || echo $(call quote,$(SETTINGS)) >$@
+	@$(record_settings)
 .PHONY: always
 always:
 
 CARGO_OUT  := $(OUT)/cargo
 RUST_LIB   := $(CARGO_OUT)/$(addsuffix /,$(RUST_TARGET))release/libsysbpf.a
-cargo_build = SYSBPF_RUSTC_WRAPPER="$$RUSTC_WRAPPER" SYSBPF_SOURCES=/usr/src/sysbpf-$(VERSION) RUSTC_WRAPPER=$(call quote,$(CURDIR)/scripts/rustc-without-paths) \
+cargo_build = env -u CARGO_BUILD_TARGET SYSBPF_RUSTC_WRAPPER="$${RUSTC_WRAPPER-$$CARGO_BUILD_RUSTC_WRAPPER}" SYSBPF_SOURCES=/usr/src/sysbpf-$(VERSION) RUSTC_WRAPPER=$(call quote,$(CURDIR)/scripts/rustc-without-paths) \
 	$(CARGO) build --release --locked --target-dir $(CARGO_OUT) $(addprefix --target ,$(RUST_TARGET)) $(CARGOFLAGS)
 
 $(OUT)/for-shared.a: $(RUST_SOURCES) $(OUT)/settings
-	$(if $(filter cargo,$(CARGO)),@INSTALL_DEPS=no scripts/need build)
+	$(if $(filter cargo,$(CARGO)),@INSTALL_DEPS=never OBJCOPY=$(call quote,$(OBJCOPY)) scripts/need build)
+	@$(record_settings)
 	$(cargo_build) --features tell-libbpf
 	cp $(RUST_LIB) $@
 
@@ -92,6 +95,7 @@ ask_for_api = $$(sed 's/^/-Wl,-u,/' $(OUT)/api)
 # Nothing but libc: no start files (there is nothing to start), no libgcc. Before glibc 2.34
 # dlopen() and dlsym() are in a library of their own.
 $(SOLIB): $(OUT)/for-shared.a libsysbpf.map $(OUT)/api
+	@$(record_settings)
 	$(CC) -shared -nostdlib -o $@ $(ask_for_api) $< -Wl,--as-needed -lc -ldl \
 		-Wl,-soname,$(SONAME) -Wl,--version-script=libsysbpf.map -Wl,--gc-sections -Wl,-O1 \
 		-Wl,-Bsymbolic -Wl,--hash-style=gnu -Wl,-z,defs -Wl,-z,text -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
