@@ -53,7 +53,7 @@ help: ## list the targets
 	@echo; echo "variables (docs/building.md):"
 	@echo "  where to install: PREFIX LIBDIR INCLUDEDIR BINDIR MANDIR DESTDIR"
 	@echo "  how to build: CC AR OBJCOPY LDFLAGS CARGO RUSTFLAGS CARGO_TARGET_DIR"
-	@echo "  for another machine: RUST_TARGET, its CC AR OBJCOPY, and CARGOFLAGS such as -Zbuild-std"
+	@echo "  for another machine: RUST_TARGET, its CC AR OBJCOPY (also STRIP), and CARGOFLAGS such as -Zbuild-std"
 
 # ---- Building -------------------------------------------------------------------------------
 # cargo builds static libraries; the linker makes of them what C programs link. There are two:

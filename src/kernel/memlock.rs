@@ -14,7 +14,8 @@ use crate::result::Result;
 
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 /// Set only after the limit has been raised, so that no thread relies on a limit that is
-/// still the old one. Threads that arrive before that raise it to the same value themselves.
+/// still the old one. Threads that arrive before that raise it themselves, to what `set_limit`
+/// said last.
 static RAISED: AtomicBool = AtomicBool::new(false);
 
 /// Raises the limit, once, on a kernel that needs it. A failure shows in the call that
