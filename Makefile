@@ -52,8 +52,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo "variables (docs/building.md):"
 	@echo "  where to install: PREFIX LIBDIR INCLUDEDIR BINDIR MANDIR DESTDIR"
-	@echo "  how to build: CC AR OBJCOPY LDFLAGS CARGO RUSTFLAGS CARGO_TARGET_DIR"
-	@echo "  for another machine: RUST_TARGET, its CC AR OBJCOPY (also STRIP), and CARGOFLAGS such as -Zbuild-std"
+	@echo "  how to build: CC AR OBJCOPY STRIP PKG_CONFIG LIBBPF LDFLAGS CARGO RUSTFLAGS CARGO_TARGET_DIR"
+	@echo "  for another machine: RUST_TARGET, its CC AR OBJCOPY, and CARGOFLAGS such as -Zbuild-std"
 
 # ---- Building -------------------------------------------------------------------------------
 # cargo builds static libraries; the linker makes of them what C programs link. There are two:
