@@ -75,6 +75,11 @@ impl Status {
         self.0.st_mode & libc::S_IFMT == libc::S_IFDIR
     }
 
+    /// Only the superuser can have written it.
+    pub fn is_systems(&self) -> bool {
+        self.0.st_uid == 0 && self.0.st_mode & (libc::S_IWGRP | libc::S_IWOTH) == 0
+    }
+
     /// Executed, it runs as another user.
     pub fn changes_user(&self) -> bool {
         // SAFETY: `geteuid` only tells.
