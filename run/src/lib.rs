@@ -27,6 +27,7 @@ use elf::Elf;
 use list::{List, NoMemory, Text};
 use newer::Release;
 use preload::Preload;
+use search::Access;
 use system::{Mapping, Status};
 
 const SONAME: &[u8] = b"libsysbpf.so.1";
@@ -179,7 +180,7 @@ impl<'a> Call<'a> {
         if Status::of(program).is_some_and(|status| status.is_directory()) {
             return fail(126, &[name, b": is a directory"]);
         }
-        if !system::executable(program) {
+        if system::access(program) != Access::Executable {
             return fail(126, &[name, b": permission denied"]);
         }
         let privileged = warn_if_privileged(program);
@@ -217,10 +218,10 @@ impl<'a> Call<'a> {
         fail(status, &[name, b": ", system::describe(error)])
     }
 
-    /// What is found out without running the program is told by a script.
+    /// A script prints what is found out without running the program.
     fn check(&self) -> Result<()> {
         let name = self.name().to_bytes();
-        if self.find(b"readelf")?.is_none() {
+        if !self.find(b"readelf")?.is_some_and(|found| system::access(found.c_str()) == Access::Executable) {
             return fail(self.own_failure, &[b"--check needs readelf (package binutils)"]);
         }
         let Some(found) = self.find(name)? else { return fail(self.own_failure, &[name, b": not found"]) };
@@ -239,12 +240,9 @@ impl<'a> Call<'a> {
         fail(self.own_failure, &[script.bytes(), b": ", system::describe(error)])
     }
 
-    /// The file that executing this name starts.
+    /// The file that executing this name starts, or that may not be executed.
     fn find(&self, name: &[u8]) -> Result<Option<Text>> {
-        let exists = |path: &CStr| Status::of(path).is_some();
-        let is_file = |path: &CStr| Status::of(path).is_some_and(|status| status.is_file());
-        let executable = |path: &CStr| is_file(path) && system::executable(path);
-        Ok(search::program(name, self.variable(b"PATH="), exists, executable)?)
+        Ok(search::program(name, self.variable(b"PATH="), system::access)?)
     }
 
     /// The directory that this program's `bin` is in.
