@@ -33,6 +33,8 @@ const DT_NULL: u64 = 0;
 const DT_NEEDED: u64 = 1;
 const DT_STRTAB: u64 = 5;
 const DT_SONAME: u64 = 14;
+const DT_DEPAUDIT: u64 = 0x6fff_fefb;
+const DT_AUDIT: u64 = 0x6fff_fefc;
 const DT_VERDEF: u64 = 0x6fff_fffc;
 const DT_VERDEFNUM: u64 = 0x6fff_fffd;
 
@@ -80,6 +82,11 @@ impl<'a> Elf<'a> {
     /// The names of the libraries that it needs.
     pub fn needed(&self) -> impl Iterator<Item = &'a [u8]> {
         self.dynamic(DT_NEEDED).map_while(|name| self.string(name))
+    }
+
+    /// It names an audit library, which the dynamic linker runs even where it only lists.
+    pub fn is_audited(&self) -> bool {
+        [DT_AUDIT, DT_DEPAUDIT].into_iter().any(|tag| self.dynamic(tag).next().is_some())
     }
 
     /// The names of the version nodes that it defines.

@@ -27,6 +27,7 @@ use elf::Elf;
 use list::{List, NoMemory, Text};
 use newer::Release;
 use preload::Preload;
+use search::Access;
 use system::{Mapping, Status};
 
 const SONAME: &[u8] = b"libsysbpf.so.1";
@@ -46,7 +47,7 @@ library it uses, calls through the dynamic linker is then sysbpf's. The exit sta
 is the program's; 125 means that sysbpf-run itself failed, 126 that the program could
 not be executed, 127 that it was not found.
 
-  -c, --check PROGRAM  run nothing; list which functions sysbpf would take over, and
+  -c, --check PROGRAM  do not run it; list which functions sysbpf would take over, and
                        which of libbpf stay with the real library. Exit status 0
                        if there is something to take over, 1 if not, 2 on an error.
   -h, --help           this text
@@ -179,7 +180,7 @@ impl<'a> Call<'a> {
         if Status::of(program).is_some_and(|status| status.is_directory()) {
             return fail(126, &[name, b": is a directory"]);
         }
-        if !system::executable(program) {
+        if system::access(program) != Access::Executable {
             return fail(126, &[name, b": permission denied"]);
         }
         let privileged = warn_if_privileged(program);
@@ -217,13 +218,17 @@ impl<'a> Call<'a> {
         fail(status, &[name, b": ", system::describe(error)])
     }
 
-    /// What is found out without running the program is told by a script.
+    /// A script prints what is found out without running the program.
     fn check(&self) -> Result<()> {
         let name = self.name().to_bytes();
-        if self.find(b"readelf")?.is_none() {
+        if !self.find(b"readelf")?.is_some_and(|found| system::access(found.c_str()) == Access::Executable) {
             return fail(self.own_failure, &[b"--check needs readelf (package binutils)"]);
         }
         let Some(found) = self.find(name)? else { return fail(self.own_failure, &[name, b": not found"]) };
+        if elf_says(found.c_str(), |elf| elf.is_audited()) {
+            let why = b" names an audit library (DT_AUDIT), which listing its libraries would run";
+            return fail(self.own_failure, &[found.bytes(), why]);
+        }
         let library = self.library()?;
         if !warn_if_privileged(found.c_str()) {
             self.warn_if_newer(found.c_str(), &library)?;
@@ -235,12 +240,9 @@ impl<'a> Call<'a> {
         fail(self.own_failure, &[script.bytes(), b": ", system::describe(error)])
     }
 
-    /// The file that executing this name starts.
+    /// The file that executing this name starts, or that may not be executed.
     fn find(&self, name: &[u8]) -> Result<Option<Text>> {
-        let exists = |path: &CStr| Status::of(path).is_some();
-        let is_file = |path: &CStr| Status::of(path).is_some_and(|status| status.is_file());
-        let executable = |path: &CStr| is_file(path) && system::executable(path);
-        Ok(search::program(name, self.variable(b"PATH="), exists, executable)?)
+        Ok(search::program(name, self.variable(b"PATH="), system::access)?)
     }
 
     /// The directory that this program's `bin` is in.
@@ -291,18 +293,51 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
+    /// The file of a program's interpreter, if it may be executed: any file can be named there, and
+    /// the program itself is not to be run. It is the one that started this program, or one that
+    /// the system has where it has its libraries.
+    fn system_linker(&self, interpreter: &[u8]) -> Result<Option<Text>> {
+        if !newer::lists(interpreter) {
+            return Ok(None);
+        }
+        let Some(linker) = system::real_path(Text::new(&[interpreter])?.c_str())? else { return Ok(None) };
+        if self.own_linker()?.is_some_and(|own| own.bytes() == linker.bytes()) {
+            return Ok(Some(linker));
+        }
+        let there = newer::in_system_directory(interpreter) && newer::in_system_directory(linker.bytes());
+        let status = Status::of(linker.c_str());
+        Ok((there && status.is_some_and(|status| status.is_file() && status.is_systems())).then_some(linker))
+    }
+
+    /// The dynamic linker that started this program; None if it is statically linked.
+    fn own_linker(&self) -> Result<Option<Text>> {
+        let Some(file) = system::own_file()?.and_then(|own| Mapping::new(own.c_str())) else { return Ok(None) };
+        let Some(name) = Elf::new(file.bytes()).and_then(|elf| elf.interpreter()) else { return Ok(None) };
+        Ok(system::real_path(Text::new(&[name])?.c_str())?)
+    }
+
     /// The libbpf that the program would load when it starts, from the dynamic linker itself:
     /// where that looks depends on the program, its libraries, the environment and a cache.
     fn real_libbpf(&self, program: &CStr) -> Result<Option<Text>> {
         let Some(file) = Mapping::new(program) else { return Ok(None) };
         let Some(elf) = Elf::new(file.bytes()) else { return Ok(None) };
-        let Some(linker) = elf.interpreter().filter(|name| newer::lists(name)) else { return Ok(None) };
+        let Some(interpreter) = elf.interpreter() else { return Ok(None) };
         let preloaded = self.variable(preload::LD_PRELOAD).is_some_and(|value| !value.is_empty());
         if !preloaded && !newer::may_use_libbpf(&elf) {
             return Ok(None);
         }
+        let unknown = b": whether its libbpf is newer than sysbpf is not known: ";
+        if elf.is_audited() {
+            let why = b"it names an audit library (DT_AUDIT), which asking would run";
+            say(&[WARNING, program.to_bytes(), unknown, why]);
+            return Ok(None);
+        }
+        let Some(linker) = self.system_linker(interpreter)? else {
+            let why = b" is not a dynamic linker of the system";
+            say(&[WARNING, program.to_bytes(), unknown, interpreter, why]);
+            return Ok(None);
+        };
         let Some(path) = system::real_path(program)? else { return Ok(None) };
-        let linker = Text::new(&[linker])?;
         // Nothing that makes the dynamic linker do more than list.
         let mut environment = List::new();
         for (pointer, entry) in entries(self.environment) {
@@ -349,14 +384,19 @@ fn warn_if_privileged(program: &CStr) -> bool {
     } else {
         return false;
     };
-    let what = b", so the dynamic linker ignores preloading: the real libbpf will answer it";
+    let what = b", so the dynamic linker ignores preloading: libbpf's own functions are used";
     say(&[WARNING, program.to_bytes(), why, what]);
     true
 }
 
+/// False also of what is not an ELF file, or cannot be read.
+fn elf_says(program: &CStr, what: impl Fn(&Elf) -> bool) -> bool {
+    Mapping::new(program).is_some_and(|file| Elf::new(file.bytes()).is_some_and(|elf| what(&elf)))
+}
+
 /// There is no dynamic linker that would preload.
 fn warn_if_static(program: &CStr) {
-    if Mapping::new(program).is_some_and(|file| Elf::new(file.bytes()).is_some_and(|elf| elf.is_static())) {
+    if elf_says(program, |elf| elf.is_static()) {
         say(&[WARNING, program.to_bytes(), b" is statically linked, so nothing can be preloaded into it"]);
     }
 }

@@ -60,11 +60,21 @@ pub fn may_use_libbpf(program: &Elf) -> bool {
     program.needed().any(|name| !WITHOUT.iter().any(|prefix| name.starts_with(prefix)))
 }
 
-/// A dynamic linker that lists what a program would load, run with `--list`: those of glibc, musl
-/// and Android, whose names start like this. Another one might run the program.
+/// Does a dynamic linker of this name list what a program would load, run with `--list`? Those of
+/// glibc, musl and Android do, whose names start like this. Another one might run the program.
 pub fn lists(interpreter: &[u8]) -> bool {
     let name = interpreter.rsplit(|&byte| byte == b'/').next().unwrap_or(b"");
     interpreter.starts_with(b"/") && (name.starts_with(b"ld") || name.starts_with(b"linker"))
+}
+
+/// Is the file in a directory of the system's libraries: /lib, /lib/ARCH, also below /usr, also
+/// lib32 and the like? Programs name their interpreter themselves, and may name any file.
+pub fn in_system_directory(path: &[u8]) -> bool {
+    let mut parts = path.strip_prefix(b"/usr").unwrap_or(path).split(|&byte| byte == b'/');
+    let start = (parts.next(), parts.next());
+    let (Some(b""), Some(b"lib" | b"lib32" | b"lib64" | b"libx32" | b"libo32")) = start else { return false };
+    let rest = parts.clone().count();
+    (1..=2).contains(&rest) && parts.all(|part| !matches!(part, b"" | b"." | b".."))
 }
 
 /// The file of libbpf in such a list, whose lines are `NAME => FILE (ADDRESS)`, or
@@ -138,6 +148,32 @@ mod tests {
         }
         for name in ["", "ld.so", "/bin/sh", "/ld.so/x"] {
             assert!(!lists(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn directories_of_the_system() {
+        for path in ["/lib/ld.so", "/lib64/ld.so", "/usr/lib/ld.so", "/usr/lib/x86_64-linux-gnu/ld.so", "/libx32/ld.so"]
+        {
+            assert!(in_system_directory(path.as_bytes()), "{path}");
+        }
+        for path in [
+            "",
+            "/",
+            "/lib",
+            "/lib/",
+            "/lib//",
+            "lib/ld.so",
+            "/tmp/ld.so",
+            "/tmp/lib/ld.so",
+            "/library/ld.so",
+            "/usrlib/ld.so",
+            "/usr/local/lib/ld.so",
+            "/lib/../ld.so",
+            "/lib/../tmp/ld.so",
+            "/lib/a/b/ld.so",
+        ] {
+            assert!(!in_system_directory(path.as_bytes()), "{path}");
         }
     }
 

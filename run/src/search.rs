@@ -7,25 +7,36 @@ use crate::list::{NoMemory, Text};
 /// Where programs are looked for when PATH is not set, as execvp(3) does.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
+/// What executing a file comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    Executable,
+    /// Something is there, and may not be executed.
+    Denied,
+    Absent,
+}
+
 /// The file that executing `name` starts: a name with a slash is a path, another one is looked
-/// for in the directories of `path`.
-pub fn program(
-    name: &[u8],
-    path: Option<&[u8]>,
-    exists: impl Fn(&CStr) -> bool,
-    executable: impl Fn(&CStr) -> bool,
-) -> Result<Option<Text>, NoMemory> {
+/// for in the directories of `path`. As with execvp(3), what may not be executed is passed over
+/// there, and is the result if there is nothing better.
+pub fn program(name: &[u8], path: Option<&[u8]>, access: impl Fn(&CStr) -> Access) -> Result<Option<Text>, NoMemory> {
+    if name.is_empty() {
+        return Ok(None);
+    }
     if name.contains(&b'/') {
         let found = Text::new(&[name])?;
-        return Ok(exists(found.c_str()).then_some(found));
+        return Ok((access(found.c_str()) != Access::Absent).then_some(found));
     }
+    let mut denied = None;
     for directory in path.unwrap_or(DEFAULT_PATH).split(|&byte| byte == b':') {
         let found = Text::new(&[if directory.is_empty() { b"." } else { directory }, b"/", name])?;
-        if executable(found.c_str()) {
-            return Ok(Some(found));
+        match access(found.c_str()) {
+            Access::Executable => return Ok(Some(found)),
+            Access::Denied => denied = denied.or(Some(found)),
+            Access::Absent => {}
         }
     }
-    Ok(None)
+    Ok(denied)
 }
 
 /// The directory that a path is in.
@@ -55,8 +66,12 @@ mod tests {
     use super::*;
 
     fn find(name: &str, path: Option<&str>, there: &[&str]) -> Option<String> {
-        let is_there = |path: &CStr| there.contains(&path.to_str().unwrap());
-        let found = program(name.as_bytes(), path.map(str::as_bytes), is_there, is_there).unwrap();
+        let access = |path: &CStr| match path.to_str().unwrap() {
+            denied if denied.starts_with("/denied") => Access::Denied,
+            path if there.contains(&path) => Access::Executable,
+            _ => Access::Absent,
+        };
+        let found = program(name.as_bytes(), path.map(str::as_bytes), access).unwrap();
         found.map(|text| String::from_utf8(text.bytes().to_vec()).unwrap())
     }
 
@@ -69,6 +84,18 @@ mod tests {
         assert_eq!(find("here", Some(""), &there).unwrap(), "./here");
         assert_eq!(find("here", Some("/a:/b"), &there), None);
         assert_eq!(find("sh", None, &["/bin/sh"]).unwrap(), "/bin/sh");
+    }
+
+    #[test]
+    fn what_may_not_be_executed_is_found_last() {
+        assert_eq!(find("ls", Some("/a:/denied1:/denied2:/b"), &["/b/ls"]).unwrap(), "/b/ls");
+        assert_eq!(find("ls", Some("/a:/denied1:/denied2:/b"), &[]).unwrap(), "/denied1/ls");
+        assert_eq!(find("/denied/ls", Some("/b"), &["/b/ls"]).unwrap(), "/denied/ls");
+    }
+
+    #[test]
+    fn no_name_is_found_nowhere() {
+        assert_eq!(find("", Some("/denied:/b"), &["/b/"]), None);
     }
 
     #[test]

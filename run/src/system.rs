@@ -7,6 +7,7 @@ use core::{ptr, slice};
 use errno::{Errno, errno};
 
 use crate::list::{List, NoMemory, Text};
+use crate::search::Access;
 
 /// Writes the parts, 16 at most, in one piece. False if not all of it could be written.
 pub fn write<'a>(descriptor: c_int, parts: impl Iterator<Item = &'a [u8]>) -> bool {
@@ -75,6 +76,11 @@ impl Status {
         self.0.st_mode & libc::S_IFMT == libc::S_IFDIR
     }
 
+    /// Only the superuser can have written it.
+    pub fn is_systems(&self) -> bool {
+        self.0.st_uid == 0 && self.0.st_mode & (libc::S_IWGRP | libc::S_IWOTH) == 0
+    }
+
     /// Executed, it runs as another user.
     pub fn changes_user(&self) -> bool {
         // SAFETY: `geteuid` only tells.
@@ -89,9 +95,14 @@ impl Status {
 }
 
 /// May this process execute it?
-pub fn executable(path: &CStr) -> bool {
+pub fn access(path: &CStr) -> Access {
     // SAFETY: `eaccess` reads a C string.
-    unsafe { libc::eaccess(path.as_ptr(), libc::X_OK) == 0 }
+    let error = if unsafe { libc::eaccess(path.as_ptr(), libc::X_OK) } == 0 { Errno(0) } else { errno() };
+    match error.0 {
+        0 if Status::of(path).is_some_and(|status| status.is_file()) => Access::Executable,
+        0 | libc::EACCES => Access::Denied,
+        _ => Access::Absent,
+    }
 }
 
 /// Executed, the file gives capabilities that the process may not have. The superuser has them.
