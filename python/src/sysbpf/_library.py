@@ -232,80 +232,70 @@ def _string(value: Any) -> Any:
     return value
 
 
-# ---- Parameters of functions, as ctypes asks for them: objects with a from_param() ----
+# ---- Parameters of functions: what makes of an argument what ctypes' own types take ----
+
+# There is no from_param() in Python: ctypes makes an ArgumentError of every exception that is raised in one, also of
+# the KeyboardInterrupt of a signal handler.
 
 
-class _Number:
-    def __init__(self, ctype: Any) -> None:
-        self._ctype = ctype
-        self._low, self._high = _limits(ctype, 8 * ctypes.sizeof(ctype))
-
-    def from_param(self, value: Any) -> Any:
-        if type(value) is not int or not self._low <= value <= self._high:
-            value = fitting(self._ctype, value)
-        return self._ctype.from_param(value)
+class Input(c_void_p):
+    """A `const void *` parameter: takes bytes, any ctypes object or array, byref(), an address, None."""
 
 
-class _String:
-    def from_param(self, value: Any) -> Any:
-        return c_char_p.from_param(_string(value))
+class Output(c_void_p):
+    """A `void *` parameter, where the kernel writes: takes what Input takes, except bytes, which must not change."""
 
 
-class _Typed:
+def _number(ctype: Any) -> Callable[[Any], Any]:
+    low, high = _limits(ctype, 8 * ctypes.sizeof(ctype))
+
+    def convert(value: Any) -> Any:
+        return value if type(value) is int and low <= value <= high else fitting(ctype, value)
+
+    return convert
+
+
+def _input(value: Any) -> Any:
+    if value is None or isinstance(value, (bytes, Array, _Byref)):
+        return value
+    return _address(value, writable=False)
+
+
+def _output(value: Any) -> Any:
+    if value is None or isinstance(value, (Array, _Byref)):
+        return value
+    return _address(value, writable=True)
+
+
+def _typed(kind: Any) -> Callable[[Any], Any]:
     """A pointer to objects of one type, which the kernel may write; never one into bytes."""
+    of = kind._type_
 
-    def __init__(self, kind: Any) -> None:
-        self._kind = kind
-
-    def from_param(self, value: Any) -> Any:
-        of = self._kind._type_
-        if value is None or isinstance(value, self._kind):
-            return self._kind.from_param(value)
-        if isinstance(value, of):
-            return ctypes.byref(value)
+    def convert(value: Any) -> Any:
+        if value is None or isinstance(value, (kind, of)):
+            return value
         if isinstance(value, (Array, _Pointer)) and issubclass(value._type_, of):
-            return self._kind.from_param(value)
+            return value
         if isinstance(value, _Byref) and isinstance(value._obj, of):
             return value
         raise TypeError(f"must be {name_of(of)}, an array of it, byref(), pointer() or None, not {_shown(value)}")
+
+    return convert
 
 
 def _shown(value: Any) -> str:
     return name_of(type(value)) if isinstance(value, (Array, _Pointer, _Simple)) else type(value).__name__
 
 
-class Input(c_void_p):
-    """A `const void *` parameter: takes bytes, any ctypes object or array, byref(), an address, None."""
-
-    @classmethod
-    def from_param(cls, value: Any) -> Any:
-        if value is None or isinstance(value, (bytes, Array, _Byref)):
-            return value
-        return _address(value, writable=False)
-
-
-class Output(c_void_p):
-    """A `void *` parameter, where the kernel writes: takes what Input takes, except bytes, which must not change."""
-
-    @classmethod
-    def from_param(cls, value: Any) -> Any:
-        if value is None or isinstance(value, (Array, _Byref)):
-            return value
-        return _address(value, writable=True)
-
-
-def _parameter(ctype: Any) -> Any:
-    if issubclass(ctype, (Input, Output)):
-        return ctype
+def _parameter(ctype: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """A parameter as ctypes knows it, and what converts an argument for it."""
+    if issubclass(ctype, Input):
+        return c_void_p, _input
+    if issubclass(ctype, Output):
+        return c_void_p, _output
     if issubclass(ctype, _Pointer):
-        return _Typed(ctype)
-    return _String() if issubclass(ctype, c_char_p) else _Number(ctype)
-
-
-def _check(result: int, function: Any, _arguments: tuple[Any, ...]) -> int:
-    if result < 0:
-        raise error(-result, function.__name__)
-    return result
+        return ctype, _typed(ctype)
+    return (c_char_p, _string) if issubclass(ctype, c_char_p) else (ctype, _number(ctype))
 
 
 def function(name: str, returns: Any, /, **parameters: Any) -> Callable[..., int]:
@@ -313,9 +303,9 @@ def function(name: str, returns: Any, /, **parameters: Any) -> Callable[..., int
     kinds = {parameter: _parameter(ctype) for parameter, ctype in parameters.items()}
 
     def check(arguments: tuple[Any, ...]) -> None:
-        for (parameter, kind), value in zip(kinds.items(), arguments, strict=True):
+        for (parameter, (_, convert)), value in zip(kinds.items(), arguments, strict=True):
             try:
-                kind.from_param(value)
+                convert(value)
             except (TypeError, ValueError, OverflowError) as wrong:
                 raise type(wrong)(f"{name}: {parameter}: {wrong}") from None
 
@@ -329,17 +319,23 @@ def function(name: str, returns: Any, /, **parameters: Any) -> Callable[..., int
 
         return missing
     found.restype = returns
-    found.argtypes = tuple(kinds.values())
-    if returns is ctypes.c_int:
-        found.errcheck = _check
+    found.argtypes = tuple(ctype for ctype, _ in kinds.values())
+    fails = returns is ctypes.c_int
+    # A loop over the arguments would take more time than converting them.
+    converted = ", ".join(f"convert_{parameter}({parameter})" for parameter in kinds)
+    names: dict[str, Any] = {f"convert_{parameter}": convert for parameter, (_, convert) in kinds.items()}
+    convert_and_call = eval(f"lambda {', '.join(kinds)}: found({converted})", {"found": found, **names})
 
     def call(*arguments: Any) -> int:
         try:
-            return found(*arguments)  # type: ignore[no-any-return]
-        except ctypes.ArgumentError:
-            # It has the argument's number and the error as one text: raise the error, with the argument's name.
+            result: int = convert_and_call(*arguments)
+        except (TypeError, ValueError, OverflowError):
+            # Raise it again, with the argument's name.
             check(arguments)
             raise
+        if fails and result < 0:
+            raise error(-result, name)
+        return result
 
     return call
 

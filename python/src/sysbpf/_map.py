@@ -340,8 +340,8 @@ class Map(Object, MutableMapping[K, V]):
         assert id is not None
         return cls(cls._by_id(id))
 
-    def _read_info(self) -> None:
-        self.info = _describe(self._handle.fd)
+    def _read_info(self, fd: int) -> None:
+        self.info = _describe(fd)
         self._keys = _raw(self.info.key_size, "key")  # type: ignore[assignment]
         size = self.info.value_size
         if self.info.type in PER_CPU:
