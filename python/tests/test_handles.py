@@ -165,6 +165,34 @@ def test_a_descriptor_that_is_not_open_is_a_clean_error() -> None:
     assert (ran.stdout, ran.stderr) == ("[Errno 9] descriptor 99: Bad file descriptor\n", "")
 
 
+def test_without_proc_a_map_is_created_and_a_descriptor_is_not_called_bad() -> None:
+    code = """
+import os, sysbpf
+from sysbpf import bpf
+with sysbpf.Map.create(bpf.BPF_MAP_TYPE_HASH, 4, 8, 10) as created:
+    created[bytes(4)] = bytes(8)
+    for fd in (created.fileno(), 99):
+        try: sysbpf.Map(fd)
+        except OSError as error: print(str(error).replace(f"descriptor {created.fileno()}", "its descriptor"))
+    os.fstat(created.fileno())
+    print(len(created))
+"""
+    ran = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$0" -c "$1"', sys.executable, code],
+        env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(sysbpf.__file__))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode and ran.stderr.startswith(("unshare:", "mount:")):
+        pytest.skip(f"/proc cannot be hidden: {ran.stderr.strip()}")
+    assert (ran.stdout, ran.stderr) == (
+        "[Errno 2] its descriptor: its kind is not known, because /proc is not mounted\n"
+        "[Errno 9] descriptor 99: Bad file descriptor\n1\n",
+        "",
+    )
+
+
 def test_a_descriptor_of_something_else_stays_the_callers() -> None:
     for kind in (sysbpf.Map, sysbpf.Program, sysbpf.Link):
         with open("/dev/null") as other:

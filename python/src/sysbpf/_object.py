@@ -84,7 +84,13 @@ def kind_of(fd: int) -> str:
     try:
         return os.readlink(f"/proc/self/fd/{fd}").rpartition(":")[2].replace("_", "-")
     except FileNotFoundError:
-        raise error(errno.EBADF, f"descriptor {fd}") from None
+        pass
+    try:
+        os.fstat(fd)
+    except OSError as failed:
+        raise error(failed.errno or 0, f"descriptor {fd}") from None
+    why = "its kind is not known, because /proc is not mounted"
+    raise error(errno.ENOENT, f"descriptor {fd}", why=why)
 
 
 def info_of(fd: int, info: Info) -> Info:
@@ -134,6 +140,7 @@ class Object:
     def __init__(self, fd: int | Handle) -> None:
         """Take over a descriptor. If it is not of this kind, that is a ValueError, and it stays the caller's."""
         if isinstance(fd, Handle):
+            # What returned it returns no other kind.
             self._handle = fd
             self._read_info(fd.fd)
             return
