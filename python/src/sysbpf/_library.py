@@ -499,15 +499,15 @@ class _Checked:
 
     A member that is a pointer takes what a pointer parameter takes and keeps it alive, also in copies: in
     another struct, in an array, from copy.copy(), from from_buffer_copy(). ctypes itself makes the copies in
-    arrays and in a plain Structure, which share what is kept alive with the original: if a pointer in that is
-    set again, what it pointed to before is kept too, until there are no such copies any more.
+    arrays and in a plain Structure, which share what is kept alive with the original. As long as there are
+    such copies, the original keeps what its pointers have pointed to since.
 
-    Not kept alive, because this class has no part in it, is what is pointed to by:
+    The memory is not kept alive, because ctypes does these without this class, for:
     - copies of the bare bytes: memmove(), bytes(), from_buffer_copy() of an array or of a plain Structure;
     - what is set through a pointer to the struct (pointer(opts)[0] = other, pointer(opts).contents.data_in =
       packet), once the pointer is gone;
-    - an element of an array, or a struct in a plain Structure, that was copied by ctypes to another one
-      (two[0] = one[0]), once all of it is replaced in the first (one[0] = other).
+    - an element of an array, or a member of a plain Structure, that ctypes copied to another one
+      (two[0] = one[0]), once it is replaced as a whole in the first (one[0] = other).
     """
 
     _outputs_: ClassVar[tuple[str, ...]] = ()
