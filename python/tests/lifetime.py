@@ -125,6 +125,23 @@ def ways(ctype: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Callable[[Cal
         own.inner = struct
         return own.inner
 
+    def element(array: Any, struct: Any) -> Any:
+        array[1] = struct
+        return array[1]
+
+    def set_again(copied: Callable[[Any], Any], value: Callable[[], Any], start: Callable[[Any], Any]) -> Any:
+        """A copy of a struct that gets other values afterwards, and is copied again between them."""
+        struct = start(made(value))
+        setattr(follow(struct, path[:-1]), path[-1], value())
+        other = copied(struct)
+        for _ in range(3):
+            setattr(follow(struct, path[:-1]), path[-1], value())
+            copied(struct)
+        # No member that is copied later may take away what this one needs.
+        setattr(follow(struct, path[:-1]), path[-1], None)
+        gc.collect(0)
+        return other
+
     yield "set", made
     yield "copy.copy()", lambda value: copy.copy(made(value))
     yield "from_buffer_copy()", lambda value: ctype.from_buffer_copy(made(value))
@@ -149,6 +166,29 @@ def ways(ctype: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Callable[[Cal
     yield "pointer()", lambda value: ctypes.pointer(made(value)).contents
     yield "copied, then the first one changed", lambda value: then_changed(copy.copy, value)
     yield "in Members, then the first one changed", lambda value: then_changed(through_own, value)
+    sources: dict[str, Callable[[Any], Any]] = {
+        "a struct": lambda struct: struct,
+        "a copy": copy.copy,
+        "an element": lambda struct: element((ctype * 2)(), struct),
+        "a member": lambda struct: Plain(1, struct).inner,
+    }
+    copies: dict[str, Callable[[Any], Any]] = {
+        "an element": lambda struct: element((ctype * 3)(), struct),
+        "a slice": lambda struct: _slice((ctype * 2)(), struct),
+        "a new array": lambda struct: (ctype * 2)(ctype(), struct)[1],
+        "a member": lambda struct: Plain(1, struct).inner,
+        "a member of Members": lambda struct: Own(1, struct).inner,
+        "a member of a union": lambda struct: Either(inner=struct).inner,
+        "copy.copy()": copy.copy,
+        "a copy of an element": lambda struct: copy.copy(element((ctype * 3)(), struct)),
+        "an element of an element": lambda struct: element((ctype * 2)(), element((ctype * 2)(), struct)),
+    }
+    for source, start in sources.items():
+        for copied, way in copies.items():
+            yield (
+                f"{source} copied to {copied}, then set again",
+                lambda value, start=start, way=way: set_again(way, value, start),  # type: ignore[misc]
+            )
 
 
 def _slice(array: Any, struct: Any) -> Any:

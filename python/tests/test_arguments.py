@@ -8,13 +8,16 @@ Functions and structs are found in the module, so that new ones are tested too.
 from __future__ import annotations
 
 import array
+import copy
 import ctypes
+import gc
 import os
 import re
 import subprocess
 import sys
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import test_layout
@@ -22,6 +25,9 @@ import test_layout
 import sysbpf
 from sysbpf import bpf, linux_bpf
 from sysbpf._library import Members, MembersUnion, Opts, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FUNCTIONS = sorted(
     name for name, item in vars(bpf).items() if re.match(r"(lib)?bpf_", name) and hasattr(item, "__code__")
@@ -390,6 +396,47 @@ def test_memory_lives_as_long_as_the_structs_that_point_to_it() -> None:
     *freed, count = ran.stdout.splitlines()
     assert freed == []
     assert int(count.split()[0]) > 1000
+
+
+def test_a_struct_that_is_used_again_and_again_keeps_what_it_needs_alone() -> None:
+    class Outer(ctypes.Structure):
+        _fields_ = (("inner", bpf.bpf_test_run_opts),)
+
+    def given_away(opts: bpf.bpf_test_run_opts) -> bpf.bpf_test_run_opts:
+        outer = Outer(opts)
+        array = (bpf.bpf_test_run_opts * 2)(opts)
+        opts.data_in = bytearray(8)
+        del outer, array
+        return opts
+
+    def to_an_array(array: ctypes.Array[bpf.bpf_test_run_opts]) -> Any:
+        def store(opts: bpf.bpf_test_run_opts) -> bpf.bpf_test_run_opts:
+            array[0] = copy.copy(opts)
+            return opts
+
+        return store
+
+    uses: dict[str, Callable[[Any], Any]] = {
+        "set": lambda opts: opts,
+        "copy.copy()": copy.copy,
+        "from_buffer_copy()": bpf.bpf_test_run_opts.from_buffer_copy,
+        "from_buffer_copy() of a memoryview": lambda opts: bpf.bpf_test_run_opts.from_buffer_copy(memoryview(opts)),
+        "given to what is gone": given_away,
+        "a copy in an array": to_an_array((bpf.bpf_test_run_opts * 2)()),
+    }
+    for what, use in uses.items():
+        opts = bpf.bpf_test_run_opts()
+        memory: list[weakref.ref[Any]] = []
+        for _ in range(100):
+            opts = use(opts)
+            for member in ("data_in", "ctx_out"):
+                buffer = (ctypes.c_char * 64)()
+                memory.append(weakref.ref(buffer))
+                setattr(opts, member, buffer)
+                del buffer
+        gc.collect()
+        # Two that are in use, in the struct and perhaps in a copy that is still there.
+        assert sum(buffer() is not None for buffer in memory) <= 4, what
 
 
 # ---- The module ----

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import ctypes
 import dataclasses
+import dis
 import errno
 import gc
 import multiprocessing
@@ -16,16 +18,18 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import sysbpf
 from sysbpf import bpf
-from sysbpf._object import Handle
+from sysbpf._object import Descriptor, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 pytestmark = pytest.mark.usefixtures("kernel")
 
@@ -161,6 +165,34 @@ def test_a_descriptor_that_is_not_open_is_a_clean_error() -> None:
     assert (ran.stdout, ran.stderr) == ("[Errno 9] descriptor 99: Bad file descriptor\n", "")
 
 
+def test_without_proc_a_map_is_created_and_a_descriptor_is_not_called_bad() -> None:
+    code = """
+import os, sysbpf
+from sysbpf import bpf
+with sysbpf.Map.create(bpf.BPF_MAP_TYPE_HASH, 4, 8, 10) as created:
+    created[bytes(4)] = bytes(8)
+    for fd in (created.fileno(), 99):
+        try: sysbpf.Map(fd)
+        except OSError as error: print(str(error).replace(f"descriptor {created.fileno()}", "its descriptor"))
+    os.fstat(created.fileno())
+    print(len(created))
+"""
+    ran = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$0" -c "$1"', sys.executable, code],
+        env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(sysbpf.__file__))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode and ran.stderr.startswith(("unshare:", "mount:")):
+        pytest.skip(f"/proc cannot be hidden: {ran.stderr.strip()}")
+    assert (ran.stdout, ran.stderr) == (
+        "[Errno 2] its descriptor: its kind is not known, because /proc is not mounted\n"
+        "[Errno 9] descriptor 99: Bad file descriptor\n1\n",
+        "",
+    )
+
+
 def test_a_descriptor_of_something_else_stays_the_callers() -> None:
     for kind in (sysbpf.Map, sysbpf.Program, sysbpf.Link):
         with open("/dev/null") as other:
@@ -179,7 +211,7 @@ def test_a_construction_that_fails_late_closes_nothing_twice(monkeypatch: pytest
         closed[fd] += 1
         close(fd)
 
-    monkeypatch.setattr(os, "close", counting)
+    monkeypatch.setattr(Descriptor, "__del__", property(partial(partial, counting)))
 
     def refuse(*_: object) -> int:
         raise OSError(errno.ENOMEM, "no memory")
@@ -315,12 +347,16 @@ def test_a_handle_closes_once_whoever_comes_first() -> None:
         ready = threading.Barrier(4)
         failed: list[BaseException] = []
 
-        def race(handle: Handle = handle, ready: Any = ready, failed: list[BaseException] = failed) -> None:
+        def race(
+            handle: Handle = handle, fd: int = fd, ready: Any = ready, failed: list[BaseException] = failed
+        ) -> None:
             try:
                 ready.wait()
-                if handle.acquire() >= 0:
-                    handle.release()
+                held = handle.open
                 handle.close()
+                if held is not None:
+                    assert int(held) == fd
+                    assert is_open(fd)
             except BaseException as wrong:
                 failed.append(wrong)
 
@@ -330,8 +366,84 @@ def test_a_handle_closes_once_whoever_comes_first() -> None:
         for thread in threads:
             thread.join()
         assert failed == []
-        assert handle.acquire() == handle.fd == -1
+        assert handle.open is None
+        assert handle.fd == -1
         assert not is_open(fd)
+
+
+# ---- Exceptions from signal handlers ----
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt before one instruction of the package, as a signal handler may."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self, frame: FrameType, event: str, _argument: object) -> Interrupt | None:
+        if os.path.dirname(frame.f_code.co_filename) != os.path.dirname(sysbpf.__file__):
+            return None
+        frame.f_trace_opcodes = True
+        # No signal handler runs before PUSH_EXC_INFO, and an exception there would leak the one being handled.
+        if event == "opcode" and dis.opname[frame.f_code.co_code[frame.f_lasti]] != "PUSH_EXC_INFO":
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+        return self
+
+
+def interrupted(at: int, call: Callable[[], object]) -> str:
+    """What a call raises that is interrupted at an instruction; empty if it ended before."""
+    sys.settrace(Interrupt(at))
+    try:
+        call()
+    except BaseException as raised:
+        return repr(raised)
+    finally:
+        sys.settrace(None)
+    return ""
+
+
+def pinned_nowhere(held: Any) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        held.pin("/nowhere/at/all")
+
+
+@pytest.mark.parametrize("through", ["lookup", "program", "pin", "close"])
+def test_an_interrupt_at_any_instruction_leaves_nothing_open(through: str) -> None:
+    """It arrives as what it is, and close() closes."""
+    use: dict[str, Callable[[Any], object]] = {
+        "lookup": lambda held: held[bytes(4)],
+        "program": lambda held: held.info,
+        "pin": pinned_nowhere,
+        "close": lambda held: held.close(),
+    }
+    calls = 0
+    while True:
+        held: Any = a_program() if through == "program" else a_map()
+        if through == "lookup":
+            held[bytes(4)] = bytes(8)
+        fd = held.fileno()
+        raised = interrupted(calls, partial(use[through], held))
+        held.close()
+        assert not is_open(fd), f"{calls} instructions"
+        if not raised:
+            break
+        assert raised == "KeyboardInterrupt()", f"{calls} instructions"
+        calls += 1
+    assert calls > (1 if through == "close" else 50)
+
+
+def test_an_interrupt_while_the_last_reference_goes_closes_all_the_same() -> None:
+    calls = 0
+    while True:
+        held = [a_map()]
+        fd = held[0].fileno()
+        raised = interrupted(calls, held.clear)
+        assert not is_open(fd)
+        if not raised:
+            break
+        calls += 1
 
 
 # ---- Exceptions that go to other processes ----

@@ -733,3 +733,14 @@ def test_a_map_that_the_kernel_refuses_is_named() -> None:
     with pytest.raises(OSError, match="bpf_map_create: map 'nothing': key_size is 0") as refused:
         sysbpf.Map.create(bpf.BPF_MAP_TYPE_HASH, 0, 4, 1, name="nothing")
     assert refused.value.errno == errno.EINVAL
+
+
+def test_pop_takes_its_default_by_name_too(numbers: sysbpf.Map[int, int]) -> None:
+    numbers[1] = 2
+    assert numbers.pop(1, default=3) == 2
+    assert numbers.pop(1, default=3) == 3
+    assert numbers.pop(1, 4) == 4
+    assert numbers.pop(1, default=None) is None
+    assert numbers.pop(1, None) is None
+    with pytest.raises(KeyError):
+        numbers.pop(1)

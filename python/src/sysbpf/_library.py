@@ -12,6 +12,7 @@ import errno
 import functools
 import operator
 import os
+import sys
 from ctypes import CDLL, Array, Structure, Union, c_char_p, c_size_t, c_void_p, c_wchar_p, cast, pointer
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
@@ -232,80 +233,70 @@ def _string(value: Any) -> Any:
     return value
 
 
-# ---- Parameters of functions, as ctypes asks for them: objects with a from_param() ----
+# ---- Parameters of functions: what makes of an argument what ctypes' own types take ----
+
+# There is no from_param() in Python: ctypes makes an ArgumentError of every exception that is raised in one, also of
+# the KeyboardInterrupt of a signal handler.
 
 
-class _Number:
-    def __init__(self, ctype: Any) -> None:
-        self._ctype = ctype
-        self._low, self._high = _limits(ctype, 8 * ctypes.sizeof(ctype))
-
-    def from_param(self, value: Any) -> Any:
-        if type(value) is not int or not self._low <= value <= self._high:
-            value = fitting(self._ctype, value)
-        return self._ctype.from_param(value)
+class Input(c_void_p):
+    """A `const void *` parameter: takes bytes, any ctypes object or array, byref(), an address, None."""
 
 
-class _String:
-    def from_param(self, value: Any) -> Any:
-        return c_char_p.from_param(_string(value))
+class Output(c_void_p):
+    """A `void *` parameter, where the kernel writes: takes what Input takes, except bytes, which must not change."""
 
 
-class _Typed:
+def _number(ctype: Any) -> Callable[[Any], Any]:
+    low, high = _limits(ctype, 8 * ctypes.sizeof(ctype))
+
+    def convert(value: Any) -> Any:
+        return value if type(value) is int and low <= value <= high else fitting(ctype, value)
+
+    return convert
+
+
+def _input(value: Any) -> Any:
+    if value is None or isinstance(value, (bytes, Array, _Byref)):
+        return value
+    return _address(value, writable=False)
+
+
+def _output(value: Any) -> Any:
+    if value is None or isinstance(value, (Array, _Byref)):
+        return value
+    return _address(value, writable=True)
+
+
+def _typed(kind: Any) -> Callable[[Any], Any]:
     """A pointer to objects of one type, which the kernel may write; never one into bytes."""
+    of = kind._type_
 
-    def __init__(self, kind: Any) -> None:
-        self._kind = kind
-
-    def from_param(self, value: Any) -> Any:
-        of = self._kind._type_
-        if value is None or isinstance(value, self._kind):
-            return self._kind.from_param(value)
-        if isinstance(value, of):
-            return ctypes.byref(value)
+    def convert(value: Any) -> Any:
+        if value is None or isinstance(value, (kind, of)):
+            return value
         if isinstance(value, (Array, _Pointer)) and issubclass(value._type_, of):
-            return self._kind.from_param(value)
+            return value
         if isinstance(value, _Byref) and isinstance(value._obj, of):
             return value
         raise TypeError(f"must be {name_of(of)}, an array of it, byref(), pointer() or None, not {_shown(value)}")
+
+    return convert
 
 
 def _shown(value: Any) -> str:
     return name_of(type(value)) if isinstance(value, (Array, _Pointer, _Simple)) else type(value).__name__
 
 
-class Input(c_void_p):
-    """A `const void *` parameter: takes bytes, any ctypes object or array, byref(), an address, None."""
-
-    @classmethod
-    def from_param(cls, value: Any) -> Any:
-        if value is None or isinstance(value, (bytes, Array, _Byref)):
-            return value
-        return _address(value, writable=False)
-
-
-class Output(c_void_p):
-    """A `void *` parameter, where the kernel writes: takes what Input takes, except bytes, which must not change."""
-
-    @classmethod
-    def from_param(cls, value: Any) -> Any:
-        if value is None or isinstance(value, (Array, _Byref)):
-            return value
-        return _address(value, writable=True)
-
-
-def _parameter(ctype: Any) -> Any:
-    if issubclass(ctype, (Input, Output)):
-        return ctype
+def _parameter(ctype: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """A parameter as ctypes knows it, and what converts an argument for it."""
+    if issubclass(ctype, Input):
+        return c_void_p, _input
+    if issubclass(ctype, Output):
+        return c_void_p, _output
     if issubclass(ctype, _Pointer):
-        return _Typed(ctype)
-    return _String() if issubclass(ctype, c_char_p) else _Number(ctype)
-
-
-def _check(result: int, function: Any, _arguments: tuple[Any, ...]) -> int:
-    if result < 0:
-        raise error(-result, function.__name__)
-    return result
+        return ctype, _typed(ctype)
+    return (c_char_p, _string) if issubclass(ctype, c_char_p) else (ctype, _number(ctype))
 
 
 def function(name: str, returns: Any, /, **parameters: Any) -> Callable[..., int]:
@@ -313,9 +304,9 @@ def function(name: str, returns: Any, /, **parameters: Any) -> Callable[..., int
     kinds = {parameter: _parameter(ctype) for parameter, ctype in parameters.items()}
 
     def check(arguments: tuple[Any, ...]) -> None:
-        for (parameter, kind), value in zip(kinds.items(), arguments, strict=True):
+        for (parameter, (_, convert)), value in zip(kinds.items(), arguments, strict=True):
             try:
-                kind.from_param(value)
+                convert(value)
             except (TypeError, ValueError, OverflowError) as wrong:
                 raise type(wrong)(f"{name}: {parameter}: {wrong}") from None
 
@@ -329,17 +320,23 @@ def function(name: str, returns: Any, /, **parameters: Any) -> Callable[..., int
 
         return missing
     found.restype = returns
-    found.argtypes = tuple(kinds.values())
-    if returns is ctypes.c_int:
-        found.errcheck = _check
+    found.argtypes = tuple(ctype for ctype, _ in kinds.values())
+    fails = returns is ctypes.c_int
+    # A loop over the arguments would take more time than converting them.
+    converted = ", ".join(f"convert_{parameter}({parameter})" for parameter in kinds)
+    names: dict[str, Any] = {f"convert_{parameter}": convert for parameter, (_, convert) in kinds.items()}
+    convert_and_call = eval(f"lambda {', '.join(kinds)}: found({converted})", {"found": found, **names})
 
     def call(*arguments: Any) -> int:
         try:
-            return found(*arguments)  # type: ignore[no-any-return]
-        except ctypes.ArgumentError:
-            # It has the argument's number and the error as one text: raise the error, with the argument's name.
+            result: int = convert_and_call(*arguments)
+        except (TypeError, ValueError, OverflowError):
+            # Raise it again, with the argument's name.
             check(arguments)
             raise
+        if fails and result < 0:
+            raise error(-result, name)
+        return result
 
     return call
 
@@ -360,20 +357,78 @@ def _members(ctype: Any) -> dict[str, Callable[[Any], Any]]:
     return found
 
 
+class _Holder(Structure):
+    """A struct around a copy of another one, in which ctypes holds a reference for as long as the copy is used."""
+
+
 @functools.cache
 def _holder(ctype: Any) -> Any:
-    """A struct around another one, in which ctypes holds a reference for as long as that one is used."""
-    return type("Holder", (Structure,), {"_fields_": (("copy", ctype), ("held", ctypes.py_object))})
+    return type("Holder", (_Holder,), {"_fields_": (("copy", ctype), ("held", ctypes.py_object))})
 
 
-def _held(source: Any) -> Any:
-    """What ctypes keeps alive for an object, as it is now."""
+class _Key:
+    """A key that ctypes, whose keys are strings, does not use."""
+
+
+# In _objects: what has been replaced in a struct while others shared it.
+_REPLACED: Any = _Key()
+# In what a copy holds: all that the object held of which the copied one was a part.
+_WHOLE: Any = _Key()
+
+
+def _root(source: Any) -> Any:
+    """The object that keeps alive what a part of it points to."""
+    while (base := getattr(source, "_b_base_", None)) is not None:
+        source = base
+    return source
+
+
+def _references(root: Any) -> int:
+    return sys.getrefcount(root._objects)
+
+
+# How many there are to the _objects of an object that shares them with no other.
+_UNSHARED = _references(pointer(ctypes.c_int()))
+
+
+def _keep_replaced(root: Any) -> None:
+    """Before a pointer is set: keep what the one before points to, for those to which ctypes has copied it.
+
+    What ctypes copies shares the original's _objects, in which it replaces what the original kept alive.
+    """
+    if not isinstance(root._objects, dict):
+        return
+    if _references(root) > _UNSHARED:
+        replaced = root._objects.setdefault(_REPLACED, [])
+        replaced.append({key: value for key, value in root._objects.items() if key is not _REPLACED})
+    else:
+        root._objects.pop(_REPLACED, None)
+
+
+def _held(ctype: Any, source: Any, offset: int) -> Any:
+    """What ctypes keeps alive for an object that is copied, as it is now.
+
+    The keys are those that ctypes uses for the members of a ctype; so a copy of a copy of a copy does not
+    hold more and more.
+    """
     if isinstance(source, memoryview):
-        source = source.obj
-    while getattr(source, "_b_base_", None) is not None:
-        source = source._b_base_
-    objects = getattr(source, "_objects", None)
-    return dict(objects) if isinstance(objects, dict) else objects
+        # From its beginning, if it has the same length.
+        whole = isinstance(source.obj, _Data) and source.nbytes == ctypes.sizeof(source.obj)
+        exact, source = whole and isinstance(source.obj, ctype), source.obj
+    else:
+        exact = isinstance(source, ctype)
+    exact = exact and offset == 0
+    root = _root(source)
+    objects = getattr(root, "_objects", None)
+    if not isinstance(objects, dict):
+        return {_WHOLE: objects} if objects is not None else None
+    now = {key: value for key, value in objects.items() if key is not _REPLACED}
+    if exact and root is source:
+        return now
+    if exact and isinstance(root, _Holder) and source._b_base_ is root:
+        # ctypes appends the index of the holder's member.
+        return root.held | {key[:-2]: value for key, value in now.items() if key.endswith(":0")}
+    return {_WHOLE: now} if now else None
 
 
 def number(ctype: Any, width: int | None = None) -> Callable[[Any], Any]:
@@ -433,7 +488,7 @@ def _nested(kind: Any) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if isinstance(value, tuple):
             return kind(*value)
-        # ctypes shares what a struct keeps alive with the struct it is copied into, to the next change of either.
+        # Not what ctypes itself copies, which shares what is kept alive.
         return kind.from_buffer_copy(value) if isinstance(value, kind) else value
 
     return check
@@ -443,9 +498,16 @@ class _Checked:
     """What structs and unions have in common: no name but a member's, no number that does not fit.
 
     A member that is a pointer takes what a pointer parameter takes and keeps it alive, also in copies: in
-    another struct, in an array, from copy.copy(), from from_buffer_copy(). Only copies of the bare bytes
-    (memmove(), bytes()) do not. ctypes itself makes the copies in arrays and in a plain Structure; they
-    share what is kept alive with the original until a pointer in it is set again.
+    another struct, in an array, from copy.copy(), from from_buffer_copy(). ctypes itself makes the copies in
+    arrays and in a plain Structure, which share what is kept alive with the original. As long as there are
+    such copies, the original keeps what its pointers have pointed to since.
+
+    The memory is not kept alive, because ctypes does these without this class, for:
+    - copies of the bare bytes: memmove(), bytes(), from_buffer_copy() of an array or of a plain Structure;
+    - what is set through a pointer to the struct (pointer(opts)[0] = other, pointer(opts).contents.data_in =
+      packet), once the pointer is gone;
+    - an element of an array, or a member of a plain Structure, that ctypes copied to another one
+      (two[0] = one[0]), once it is replaced as a whole in the first (one[0] = other).
     """
 
     _outputs_: ClassVar[tuple[str, ...]] = ()
@@ -459,6 +521,10 @@ class _Checked:
                 value = check(value)
             except (TypeError, ValueError, OverflowError) as wrong:
                 raise type(wrong)(f"{ctype.__name__}.{name}: {wrong}") from None
+            if type(value) is not int and value is not None:
+                root = _root(self)
+                if root._objects:
+                    _keep_replaced(root)
         elif not hasattr(type(self), name):
             raise AttributeError(f"{type(self).__name__} has no member {name!r}")
         super().__setattr__(name, value)
@@ -468,7 +534,7 @@ class _Checked:
         """A copy of what is in a buffer; if that is of ctypes, the copy keeps alive what its pointers point to."""
         ctype: Any = cls
         copied = type(ctype).from_buffer_copy(ctype, source, offset)
-        held = None if isinstance(source, bytes) else _held(source)
+        held = None if isinstance(source, bytes) else _held(ctype, source, offset)
         if held:
             holder = _holder(ctype)()
             holder.copy, holder.held = copied, held
@@ -530,7 +596,7 @@ class Opts(_Checked, Structure):
     """A struct of options: its size, what the caller names, and 0 for the rest.
 
     A member that is a pointer takes bytes (if the kernel only reads there), a bytearray, any ctypes object or
-    array, an address, or None. The struct and its copies keep what they are given alive.
+    array, an address, or None. The struct and its copies keep what they are given alive; see _Checked.
     """
 
     def __init__(self, **members: Any) -> None:

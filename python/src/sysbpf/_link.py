@@ -77,8 +77,8 @@ class Link(Object):
         assert id is not None
         return cls(cls._by_id(id))
 
-    def _read_info(self) -> None:
-        self.info = _describe(self._handle.fd)
+    def _read_info(self, fd: int) -> None:
+        self.info = _describe(fd)
 
     @property
     def id(self) -> int:

@@ -69,6 +69,8 @@ UNSUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, ENOTSUPP)
 # Where the position in a batch is a key: if it is deleted meanwhile, the kernel starts again.
 NO_BATCH = {bpf.BPF_MAP_TYPE_LPM_TRIE, bpf.BPF_MAP_TYPE_SOCKHASH}
 BATCH_BYTES = 1 << 20
+# For a default, which may be None.
+_MISSING: Any = object()
 
 
 @dataclass(frozen=True)
@@ -340,8 +342,8 @@ class Map(Object, MutableMapping[K, V]):
         assert id is not None
         return cls(cls._by_id(id))
 
-    def _read_info(self) -> None:
-        self.info = _describe(self._handle.fd)
+    def _read_info(self, fd: int) -> None:
+        self.info = _describe(fd)
         self._keys = _raw(self.info.key_size, "key")  # type: ignore[assignment]
         size = self.info.value_size
         if self.info.type in PER_CPU:
@@ -606,7 +608,13 @@ class Map(Object, MutableMapping[K, V]):
         for key in list(self):
             self.pop(key, None)
 
-    def pop(self, key: K, *default: Any) -> Any:
+    @overload
+    def pop(self, key: K) -> V: ...
+    @overload
+    def pop(self, key: K, default: V) -> V: ...
+    @overload
+    def pop(self, key: K, default: T) -> V | T: ...
+    def pop(self, key: K, default: Any = _MISSING) -> Any:
         """Delete an element and return its value.
 
         It is one step where take() is possible. For other maps it is two, and a change that is made
@@ -621,9 +629,9 @@ class Map(Object, MutableMapping[K, V]):
             value = self[key]
             del self[key]
         except KeyError:
-            if default:
-                return default[0]
-            raise
+            if default is _MISSING:
+                raise
+            return default
         return value
 
     def freeze(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from ctypes import c_int, c_uint32, sizeof
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from . import bpf
@@ -22,77 +22,45 @@ if TYPE_CHECKING:
     E = TypeVar("E", bound=IntEnum)
 
 
+class Descriptor(int):
+    """The number of an open descriptor, which is closed when nothing refers to this object any more.
+
+    Work with the number is done with int(descriptor), so that this object is where it is meant to be and
+    nowhere else.
+    """
+
+    # os.close(self), as a property makes it of the two partial()s: all of it is C code, because a signal handler
+    # that raised an exception in a __del__ in Python would leave the descriptor open.
+    __del__ = property(partial(partial, os.close))
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise TypeError("a descriptor cannot be copied or pickled: both copies would close it")
+
+
 class Handle:
     """A descriptor, closed by close() or when nothing refers to it any more, and never while a call uses it.
 
-    Once a descriptor is closed, the next file that any thread opens may get its number. So a call
-    takes the number with acquire() and gives it back with release(), and close() leaves closing
-    to the last of the calls that are still running.
+    Once a descriptor is closed, the next file that any thread opens may get its number. So a call keeps a
+    reference of its own to `open`, in a local variable, and close() drops that of the Handle: the last
+    reference that goes closes the descriptor. There is no count or lock that an exception from a signal
+    handler could leave behind. A traceback keeps local variables alive, so the call clears its own in `finally`.
     """
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._uses = 0
-        self._closed = False
-        # A signal handler may close what the code it interrupts is about to use.
-        self._lock = threading.RLock()
+        self.open: Descriptor | None = Descriptor(fd)
 
     @property
     def closed(self) -> bool:
-        return self._closed
+        return self.open is None
 
     @property
     def fd(self) -> int:
         """The number; -1 if it is closed."""
-        return -1 if self._closed else self._fd
-
-    def acquire(self) -> int:
-        """The number, for a call that ends with release(); -1, without release(), if it is closed."""
-        with self._lock:
-            self._uses += 1
-            if not self._closed:
-                return self._fd
-        self.release()
-        return -1
-
-    def release(self) -> None:
-        with self._lock:
-            self._uses -= 1
-            fd = self._take() if self._closed and not self._uses else -1
-        if fd >= 0:
-            os.close(fd)
+        held = self.open
+        return -1 if held is None else int(held)
 
     def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            fd = -1 if self._uses else self._take()
-        if fd >= 0:
-            os.close(fd)
-
-    def detach(self) -> None:
-        """Leave the descriptor open: it belongs to somebody else."""
-        with self._lock:
-            self._closed = True
-            self._take()
-
-    def _take(self) -> int:
-        fd, self._fd = self._fd, -1
-        return fd
-
-    def __enter__(self) -> int:
-        fd = self.acquire()
-        if fd < 0:
-            raise ValueError("the descriptor is closed")
-        return fd
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def __del__(self) -> None:
-        # Nobody uses it any more, nor does a call of a thread that a fork() left behind.
-        fd = self._take()
-        if fd >= 0:
-            os.close(fd)
+        self.open = None
 
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
         raise TypeError("a descriptor cannot be copied or pickled: both copies would close it")
@@ -116,7 +84,13 @@ def kind_of(fd: int) -> str:
     try:
         return os.readlink(f"/proc/self/fd/{fd}").rpartition(":")[2].replace("_", "-")
     except FileNotFoundError:
-        raise error(errno.EBADF, f"descriptor {fd}") from None
+        pass
+    try:
+        os.fstat(fd)
+    except OSError as failed:
+        raise error(failed.errno or 0, f"descriptor {fd}") from None
+    why = "its kind is not known, because /proc is not mounted"
+    raise error(errno.ENOENT, f"descriptor {fd}", why=why)
 
 
 def info_of(fd: int, info: Info) -> Info:
@@ -165,19 +139,19 @@ class Object:
 
     def __init__(self, fd: int | Handle) -> None:
         """Take over a descriptor. If it is not of this kind, that is a ValueError, and it stays the caller's."""
-        handle = fd if isinstance(fd, Handle) else Handle(argument("fd", c_int, fd))
-        self._handle = handle
-        try:
-            kind = kind_of(handle.fd)
-            if kind != self._inode:
-                raise ValueError(f"not a {self._kind}: the descriptor is {kind!r}")
-            self._read_info()
-        except BaseException:
-            if handle is not fd:
-                handle.detach()
-            raise
+        if isinstance(fd, Handle):
+            # What returned it returns no other kind.
+            self._handle = fd
+            self._read_info(fd.fd)
+            return
+        number = argument("fd", c_int, fd)
+        kind = kind_of(number)
+        if kind != self._inode:
+            raise ValueError(f"not a {self._kind}: the descriptor is {kind!r}")
+        self._read_info(number)
+        self._handle = Handle(number)
 
-    def _read_info(self) -> None:
+    def _read_info(self, fd: int) -> None:
         raise NotImplementedError
 
     @property
@@ -209,9 +183,10 @@ class Object:
         Keep the object and do not close it while they use the number. The methods of the object need
         no such care: close() waits for those that run in other threads.
         """
-        if self._handle.closed:
+        fd = self._handle.fd
+        if fd < 0:
             raise self._is_closed()
-        return self._handle.fd
+        return fd
 
     def _is_closed(self) -> ValueError:
         return ValueError(f"{self} is closed")
@@ -226,17 +201,17 @@ class Object:
 
     def _call(self, function: Callable[..., int], *arguments: Any) -> int:
         """Call a function with the descriptor; an error names the object."""
-        handle = self._handle
-        fd = handle.acquire()
-        if fd < 0:
-            raise self._is_closed()
+        held = None
         try:
-            return function(fd, *arguments)
+            held = self._handle.open
+            if held is None:
+                raise self._is_closed()
+            return function(int(held), *arguments)
         except OSError as failed:
             number = failed.errno or 0
             raise error(number, function.__name__, str(self), self._why(number, function.__name__, arguments)) from None
         finally:
-            handle.release()
+            held = None
 
     def _why(self, _number: int, _function: str, _arguments: tuple[Any, ...]) -> str:
         """What an error number means in this call of this object; empty for what it means in general."""
@@ -255,13 +230,14 @@ class Object:
 
     def _using(self, function: Callable[[int], Any]) -> Any:
         """Call a function with the descriptor; errors are as it raises them."""
-        fd = self._handle.acquire()
-        if fd < 0:
-            raise self._is_closed()
+        held = None
         try:
-            return function(fd)
+            held = self._handle.open
+            if held is None:
+                raise self._is_closed()
+            return function(int(held))
         finally:
-            self._handle.release()
+            held = None
 
     def __enter__(self: Self) -> Self:
         return self

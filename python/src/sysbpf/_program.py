@@ -183,8 +183,8 @@ class Program(Object):
         assert id is not None
         return cls(cls._by_id(id))
 
-    def _read_info(self) -> None:
-        self._about = _describe(self._handle.fd)
+    def _read_info(self, fd: int) -> None:
+        self._about = _describe(fd)
 
     @property
     def info(self) -> ProgramInfo:
