@@ -72,11 +72,11 @@ always:
 
 CARGO_OUT  := $(OUT)/cargo
 RUST_LIB   := $(CARGO_OUT)/$(addsuffix /,$(RUST_TARGET))release/libsysbpf.a
-cargo_build = env -u CARGO_BUILD_TARGET SYSBPF_RUSTC_WRAPPER="$${RUSTC_WRAPPER-$$CARGO_BUILD_RUSTC_WRAPPER}" SYSBPF_SOURCES=/usr/src/sysbpf-$(VERSION) RUSTC_WRAPPER=$(call quote,$(CURDIR)/scripts/rustc-without-paths) \
+cargo_build = env -u CARGO_BUILD_TARGET SYSBPF_RUSTC_WRAPPER="$${RUSTC_WRAPPER-$$CARGO_BUILD_RUSTC_WRAPPER}" SYSBPF_SOURCES=/usr/src/sysbpf-$(VERSION) RUSTC_WRAPPER=$(call quote,$(CURDIR)/tools/rustc-without-paths) \
 	$(CARGO) build --release --locked --target-dir $(CARGO_OUT) $(addprefix --target ,$(RUST_TARGET)) $(CARGOFLAGS)
 
 $(OUT)/for-shared.a: $(RUST_SOURCES) $(OUT)/settings
-	$(if $(filter cargo,$(CARGO)),@INSTALL_DEPS=never OBJCOPY=$(call quote,$(OBJCOPY)) scripts/need build)
+	$(if $(filter cargo,$(CARGO)),@INSTALL_DEPS=never OBJCOPY=$(call quote,$(OBJCOPY)) tools/need build)
 	@$(record_settings)
 	$(cargo_build) --features tell-libbpf
 	cp $(RUST_LIB) $@
@@ -87,17 +87,17 @@ $(OUT)/for-static.a: $(RUST_SOURCES) $(OUT)/settings | $(OUT)/for-shared.a
 	cp $(RUST_LIB) $@
 
 # The API is what is asked of the archives; only what that needs is taken from them.
-$(OUT)/api: libsysbpf.symbols
+$(OUT)/api: abi/libsysbpf.symbols
 	@mkdir -p $(OUT)
 	sed 's/@@.*//' $< >$@
 ask_for_api = $$(sed 's/^/-Wl,-u,/' $(OUT)/api)
 
 # Nothing but libc: no start files (there is nothing to start), no libgcc. Before glibc 2.34
 # dlopen() and dlsym() are in a library of their own.
-$(SOLIB): $(OUT)/for-shared.a libsysbpf.map $(OUT)/api
+$(SOLIB): $(OUT)/for-shared.a abi/libsysbpf.map $(OUT)/api
 	@$(record_settings)
 	$(CC) -shared -nostdlib -o $@ $(ask_for_api) $< -Wl,--as-needed -lc -ldl \
-		-Wl,-soname,$(SONAME) -Wl,--version-script=libsysbpf.map -Wl,--gc-sections -Wl,-O1 \
+		-Wl,-soname,$(SONAME) -Wl,--version-script=abi/libsysbpf.map -Wl,--gc-sections -Wl,-O1 \
 		-Wl,-Bsymbolic -Wl,--hash-style=gnu -Wl,-z,defs -Wl,-z,text -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
 		$(LDFLAGS)
 
@@ -109,7 +109,7 @@ TOGETHER := bpf_map_create bpf_prog_load bpf_btf_load libbpf_set_memlock_rlim
 $(ALIB): $(OUT)/for-static.a $(OUT)/api
 	rm -rf $@ $(OUT)/members
 	mkdir -p $(OUT)/members
-	set -e; for functions in "$(TOGETHER)" $(filter-out $(TOGETHER),$(shell sed 's/@@.*//' libsysbpf.symbols)); do \
+	set -e; for functions in "$(TOGETHER)" $(filter-out $(TOGETHER),$(shell sed 's/@@.*//' abi/libsysbpf.symbols)); do \
 		member=$(OUT)/members/$${functions%% *}.o; \
 		$(CC) -r -nostdlib -o $$member -Wl,--gc-sections $$(printf -- ' -Wl,-u,%s' $$functions) $<; \
 		$(OBJCOPY) $$(printf -- ' --keep-global-symbol=%s' $$functions) --remove-section=.llvmbc --remove-section=.llvmcmd \
@@ -119,10 +119,10 @@ $(ALIB): $(OUT)/for-static.a $(OUT)/api
 
 # For linking in the drop-in directory: the names of bpf.h and the name of the library that has
 # them when a program runs, but nothing that libbpf could be expected to have instead.
-$(STUB): libsysbpf.map $(OUT)/api $(OUT)/settings
+$(STUB): abi/libsysbpf.map $(OUT)/api $(OUT)/settings
 	awk '{ print ".globl " $$1 "\n.type " $$1 ", %function\n" $$1 ":" } END { print ".section .note.GNU-stack,\"\",%progbits" }' \
 		$(OUT)/api >$(OUT)/stub.s
-	$(CC) -shared -nostdlib -o $@ -Wl,-soname,$(SONAME) -Wl,--version-script=libsysbpf.map $(OUT)/stub.s -Wl,-s $(LDFLAGS)
+	$(CC) -shared -nostdlib -o $@ -Wl,-soname,$(SONAME) -Wl,--version-script=abi/libsysbpf.map $(OUT)/stub.s -Wl,-s $(LDFLAGS)
 
 # Linked by the C compiler too: it builds wherever the library does.
 $(OUT)/sysbpf-run: Cargo.toml Cargo.lock run/Cargo.toml $(wildcard run/src/*.rs) $(OUT)/settings
@@ -141,7 +141,7 @@ install: all ## install (honours DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR, MA
 uninstall: ## remove what install put there
 install uninstall:
 	@$(foreach name,DESTDIR PREFIX LIBDIR INCLUDEDIR BINDIR MANDIR OUT VERSION SONAME STRIP PKG_CONFIG LIBBPF LIBBPF_VERSION,$(name)=$(call quote,$($(name)))) \
-		scripts/install $@
+		tools/install $@
 
 # The tests and the demo use the library as installed here, with its debug information.
 .PHONY: stage
@@ -161,7 +161,7 @@ PYTHON_LINUX_BPF ?= python/src/sysbpf/linux_bpf.py
 
 # In the source archive .cargo names the crates of the library as all there are: not so for who starts elsewhere.
 generate = cd $(if $(wildcard vendor),/,.) && $(CARGO) run -q --locked --target-dir $(call quote,$(call absolute,$(TARGET))) \
-	--manifest-path $(call quote,$(CURDIR)/generate/Cargo.toml) --
+	--manifest-path $(call quote,$(CURDIR)/tools/generate/Cargo.toml) --
 
 .PHONY: generate
 generate: headers manpages python noted ## regenerate all that is made from the documentation in src/api and the list of symbols
@@ -180,12 +180,12 @@ python: ## regenerate the ctypes layer of the Python package
 
 .PHONY: noted
 noted: ## regenerate tests-c/noted.h
-	@tests-c/make-noted libsysbpf.symbols >$(NOTED).new && mv $(NOTED).new $(NOTED)
+	@tests-c/make-noted abi/libsysbpf.symbols >$(NOTED).new && mv $(NOTED).new $(NOTED)
 
 .PHONY: bindings
 bindings: ## regenerate src/kernel/uapi.rs and python's linux_bpf.py from the newest kernel headers of Debian
 	@mkdir -p $(TARGET)
-	@scripts/debian-get sid amd64 linux-libc-dev >$(TARGET)/linux-libc-dev
+	@tools/debian-get sid amd64 linux-libc-dev >$(TARGET)/linux-libc-dev
 	@$(generate) bindings "$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))" $(call quote,$(call absolute,$(BINDINGS)))
 	@$(generate) python-linux "$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))" $(call quote,$(call absolute,$(PYTHON_LINUX_BPF)))
 
@@ -193,43 +193,43 @@ bindings: ## regenerate src/kernel/uapi.rs and python's linux_bpf.py from the ne
 
 .PHONY: wheel
 wheel: ## build the Python wheel, which bundles the library, in target/wheel
-	@scripts/need build python
+	@tools/need build python
 	@$(MAKE) --no-print-directory stage
-	@scripts/wheel $(call quote,$(call absolute,$(TARGET))/wheel) $(call quote,$(call absolute,$(STAGE))/lib/$(SONAME))
+	@tools/wheel $(call quote,$(call absolute,$(TARGET))/wheel) $(call quote,$(call absolute,$(STAGE))/lib/$(SONAME))
 
 # ---- Trying and testing ---------------------------------------------------------------------
 # INSTALL_DEPS=no: nothing is installed.
 
 .PHONY: demo
 demo: ## load and run a program in this kernel, in three ways
-	@scripts/need build demo
+	@tools/need build demo
 	@$(MAKE) --no-print-directory stage
-	@STAGE=$(call quote,$(call absolute,$(STAGE))) scripts/demo
+	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/demo
 
 .PHONY: check
 check: ## run every test that this machine can run, and count them
-	@scripts/need build -- demo check conformance programs python dist deb packages
+	@tools/need build -- demo check conformance programs python dist deb packages
 	@$(MAKE) --no-print-directory stage
-	@STAGE=$(call quote,$(call absolute,$(STAGE))) scripts/check \
-		"Rust: lints, unit tests" tests/run-rust \
-		"members left out of opts lists" tests/run-opts-lists \
-		"README and the demo" tests/run-readme \
-		"symbols of the libraries" tests/run-symbols \
-		"headers" tests/run-headers \
-		"builds of the library" tests/run-builds \
-		"install, pkg-config, drop-in" tests/run-install \
-		"generated files" tests/run-generated \
-		"C tests, shared library" "tests/run-c shared" \
-		"C tests, static library" "tests/run-c static" \
-		"every function covered" tests/run-coverage \
-		"Python with ctypes" tests/run-python \
-		"Python package" tests/run-python-package \
-		"demo" tests/run-demo \
-		"sysbpf-run" tests/run-sysbpf-run \
-		"manual pages" tests/run-manpages \
-		"build systems" tests/run-build-systems \
-		"source archive, Debian packages" tests/run-packages \
-		"what is missing on a machine" tests/run-need \
+	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/check \
+		"Rust: lints, unit tests" tests/source/rust \
+		"members left out of opts lists" tests/source/opts-lists \
+		"README and the demo" tests/installed/readme \
+		"symbols of the libraries" tests/installed/symbols \
+		"headers" tests/installed/headers \
+		"builds of the library" tests/installed/builds \
+		"install, pkg-config, drop-in" tests/installed/install \
+		"generated files" tests/source/generated \
+		"C tests, shared library" "tests/source/c shared" \
+		"C tests, static library" "tests/source/c static" \
+		"every function covered" tests/source/coverage \
+		"Python with ctypes" tests/installed/python \
+		"Python package" tests/installed/python-package \
+		"demo" tests/installed/demo \
+		"sysbpf-run" tests/installed/sysbpf-run \
+		"manual pages" tests/installed/manpages \
+		"build systems" tests/installed/build-systems \
+		"source archive, Debian packages" tests/installed/packages \
+		"what is missing on a machine" tests/source/need \
 		$(comparisons)
 
 # What only the repository has: not in the source archive.

@@ -3,7 +3,7 @@
 #   pass TEST; fail TEST WHAT; skip TEST REASON; news TEST WHAT; check TEST COMMAND...; same TEST EXPECTED ACTUAL; finish
 #
 # A skip says its reason, and is a failure where CI=true. `finish` prints the counting line.
-root=$(cd -- "$(dirname -- "$0")/.." && pwd)
+root=$(cd -- "$(dirname -- "$0")/../.." && pwd)
 # Where everything is built: make exports it.
 target=${CARGO_TARGET_DIR:-$root/target}
 stage=$(readlink -f -- "${STAGE:-$target/stage}")
@@ -30,12 +30,12 @@ have() {
     for command; do command -v "$command" >/dev/null || return 1; done
 }
 
-# crates [generate]: whether cargo has the crates of the whole workspace, or of the generators, or can fetch them. If not,
+# crates [tools/generate]: whether cargo has the crates of the whole workspace, or of the generators, or can fetch them. If not,
 # $lacking says why. (Those of the library itself are there, or it would not have been built.)
 crates() {
     lacking='' from=$root
     # The source archive has not those of the generators, and says by its .cargo that there are no others.
-    if [ "${1:-}" = generate ] && [ -d "$root/vendor" ]; then from=/; fi
+    if [ "${1:-}" = tools/generate ] && [ -d "$root/vendor" ]; then from=/; fi
     (cd "$from" && "${CARGO:-cargo}" fetch -q --locked --manifest-path "$root/${1:+$1/}Cargo.toml" \
         --target "$(rustc -vV | sed -n 's/^host: //p')") >"$work/crates" 2>&1 ||
         lacking="crates cannot be fetched: $(grep . "$work/crates" | tail -n 1 | sed 's/^ *//')"

@@ -1,0 +1,532 @@
+//! All measurements, and the page that they make.
+
+use std::{fmt::Write, path::Path, process::Command};
+
+use crate::{
+    measure::{Rounds, Spread},
+    processes::{Processes, size},
+    within::{BATCHES, LOADS, STEADY, Within},
+};
+
+/// The subjects measured on processes: the bare call, this library, libbpf, the distribution's.
+const BARE: usize = 0;
+const OURS: usize = 1;
+const REFERENCE: usize = 2;
+
+/// After those: a map made by a program that asks for the release, and the start of one that
+/// links a shared object with nothing in it.
+const ASKING: usize = 4;
+const LINKING: usize = 4;
+
+/// Within the process, the bare call in a function comes before the libraries.
+mod within {
+    pub const FUNCTION: usize = 1;
+    pub const OURS: usize = 2;
+    pub const REFERENCE: usize = 3;
+}
+
+pub const FIRST: [(&str, &str); 3] = [("create", "bpf_map_create"), ("load", "bpf_prog_load"), ("btf", "bpf_btf_load")];
+
+/// Instructions counted: what they are called here, the operation of calls.c, its sizes.
+const COUNTED: [(&str, &str, u32); 12] = [
+    ("bpf_map_lookup_elem", "lookup", 1),
+    ("bpf_map_update_elem", "update", 1),
+    ("bpf_map_delete_elem", "delete", 1),
+    ("bpf_map_get_next_key", "next", 1),
+    ("bpf_map_lookup_batch, 1 element", "batch", 1),
+    ("bpf_map_lookup_batch, 100", "batch", 100),
+    ("bpf_map_lookup_batch, 10,000", "batch", 10_000),
+    ("bpf_prog_load, 2 instructions", "load", 2),
+    ("bpf_prog_load, 4,096", "load", 4096),
+    ("bpf_prog_load, 1,000,000", "load", 1_000_000),
+    ("bpf_map_create", "create", 1),
+    ("bpf_btf_load", "btf", 1),
+];
+
+pub struct Measured {
+    cpus: usize,
+    /// The subjects measured on processes, and those within this one.
+    pub processes: Vec<String>,
+    pub within: Vec<String>,
+    /// Nanoseconds of a process's first call: cold, and with the kernel warmed up.
+    pub first: Vec<(Rounds, Rounds)>,
+    /// Nanoseconds of a call, by operation.
+    pub steady: Vec<Rounds>,
+    batches: Vec<Rounds>,
+    loads: Vec<Rounds>,
+    /// Threads, on one map, nanoseconds.
+    threads: Vec<(usize, bool, Rounds)>,
+    instructions: Vec<Vec<f64>>,
+    /// Milliseconds.
+    start: Rounds,
+    relocations: Vec<(f64, f64)>,
+    memory: Vec<(i64, i64)>,
+    /// For one map and for two: calls of bpf and of uname.
+    system_calls: Vec<Vec<(usize, usize)>>,
+    stripped: Vec<u64>,
+    static_programs: Vec<Option<u64>>,
+}
+
+/// One row of the goals: what was found, and whether that is enough.
+struct Goal {
+    what: &'static str,
+    goal: &'static str,
+    found: String,
+    met: bool,
+    /// Why it cannot be met, if it is not.
+    why: String,
+}
+
+impl Measured {
+    /// `fewer` divides the number of rounds.
+    pub fn take(
+        libraries: Vec<String>,
+        within: &Within,
+        processes: &Processes,
+        work: &Path,
+        fewer: usize,
+    ) -> Result<Measured, String> {
+        let say = |what: &str| eprintln!("bench: {what}");
+        let cpus = within.cpus.len();
+        say("steady calls");
+        let steady = STEADY.iter().map(|o| processes.steady(o, 4800 / fewer)).collect::<Result<_, _>>()?;
+        say("batches");
+        let batches = BATCHES
+            .iter()
+            .map(|&b| within.batch(b, if b > 1000 { 300 } else { 2000 } / fewer))
+            .collect::<Result<_, _>>()?;
+        say("threads");
+        let mut threads = Vec::new();
+        for one_map in [false, true] {
+            for count in [1, cpus, 2 * cpus] {
+                threads.push((count, one_map, within.threads(count, one_map, 60 / fewer)?));
+            }
+        }
+        say("loads");
+        let loads = LOADS
+            .iter()
+            .map(|&l| within.load(l, if l > 10_000 { 7.max(10 / fewer) } else { 400 / fewer }))
+            .collect::<Result<_, _>>()?;
+        say("first calls");
+        let first = FIRST
+            .iter()
+            .map(|(o, _)| Ok((processes.first(o, false, 400 / fewer)?, processes.first(o, true, 400 / fewer)?)))
+            .collect::<Result<_, String>>()?;
+        say("starts of processes");
+        let start = processes.start(60 / fewer, work)?;
+        say("instructions");
+        let instructions =
+            COUNTED.iter().map(|(_, o, size)| processes.instructions(o, *size)).collect::<Result<_, _>>()?;
+        let sizes = |files: &[Option<std::path::PathBuf>]| {
+            files.iter().map(|f| f.as_deref().map(size).transpose()).collect::<Result<Vec<_>, _>>()
+        };
+        let named = |bare: &[&str]| bare.iter().map(|b| b.to_string()).chain(libraries.iter().cloned()).collect();
+        Ok(Measured {
+            cpus,
+            processes: named(&["bare call"]),
+            within: named(&["bare call", "bare, in a function"]),
+            first,
+            steady,
+            batches,
+            loads,
+            threads,
+            instructions,
+            start,
+            relocations: processes.relocations()?,
+            memory: processes.memory()?,
+            system_calls: [1, 2].iter().map(|&maps| processes.system_calls(maps, work)).collect::<Result<_, _>>()?,
+            stripped: processes.stripped.iter().map(|so| size(so)).collect::<Result<_, _>>()?,
+            static_programs: sizes(&processes.static_programs)?,
+        })
+    }
+
+    fn goals(&self) -> Vec<Goal> {
+        let mut goals = Vec::new();
+        let list = |parts: Vec<String>| parts.join(", ");
+
+        let cold: Vec<f64> = self.first.iter().map(|(cold, _)| cold.ratio(OURS, BARE).median).collect();
+        let warm: Vec<f64> = self.first.iter().map(|(_, warm)| warm.ratio(OURS, BARE).median).collect();
+        let show =
+            |ratios: &[f64]| list(FIRST.iter().zip(ratios).map(|((_, f), r)| format!("{} {r:.2}", short(f))).collect());
+        let (first_map, first_map_warm) = &self.first[0];
+        let microseconds = |rounds: &Rounds, subject: usize| format!("{:.1} us", rounds.spread(subject).median / 1e3);
+        let asking = |rounds: &Rounds| {
+            format!(
+                "A library must know before its first map whether the kernel charges RLIMIT_MEMLOCK. A program that asks \
+                 libc's `uname` and then makes the map by libc's `syscall()`, without any library, takes {} times the \
+                 bare call's time ({}; bare {}, sysbpf {}). The rest is spent on code and data that the process touches for \
+                 the first time. Calling `uname` through `syscall()` would save half a microsecond, but then `uname` could no longer be interposed.",
+                format_args!("{:.2}", rounds.ratio(ASKING, BARE).median),
+                microseconds(rounds, ASKING),
+                microseconds(rounds, BARE),
+                microseconds(rounds, OURS),
+            )
+        };
+        goals.push(Goal {
+            what: "first call in a process, over the bare call as first call",
+            goal: "at most 1.2",
+            found: show(&cold),
+            met: cold.iter().all(|&r| r <= 1.2),
+            why: asking(first_map),
+        });
+        goals.push(Goal {
+            what: "the same, after the kernel was warmed up by bare calls",
+            goal: "at most 1.2",
+            found: show(&warm),
+            met: warm.iter().all(|&r| r <= 1.2),
+            why: asking(first_map_warm),
+        });
+        let faster = |rounds: &Rounds| rounds.ratio(REFERENCE, OURS).median;
+        let limit = |rounds: &Rounds| {
+            format!(
+                "libbpf takes {} and the bare call alone {}, so that no library can be more than {:.0} times as fast here.",
+                microseconds(rounds, REFERENCE),
+                microseconds(rounds, BARE),
+                rounds.ratio(REFERENCE, BARE).median
+            )
+        };
+        goals.push(Goal {
+            what: "first map in a process: libbpf's time divided by sysbpf's",
+            goal: "at least 20",
+            found: format!("{:.1}", faster(first_map)),
+            met: faster(first_map) >= 20.0,
+            why: limit(first_map),
+        });
+        goals.push(Goal {
+            what: "the same, after the kernel was warmed up by bare calls",
+            goal: "at least 20",
+            found: format!("{:.1}", faster(first_map_warm)),
+            met: faster(first_map_warm) >= 20.0,
+            why: format!("{} {}", limit(first_map_warm), asking(first_map_warm)),
+        });
+
+        let steady = |subject: usize, over: usize| -> Vec<f64> {
+            self.steady.iter().map(|r| r.ratio(subject, over).median).collect()
+        };
+        let over_bare = steady(within::OURS, BARE);
+        let function_over_bare = steady(within::FUNCTION, BARE);
+        let over_function = steady(within::OURS, within::FUNCTION);
+        let over_libbpf = steady(within::OURS, within::REFERENCE);
+        let show = |ratios: &[f64]| list(STEADY.iter().zip(ratios).map(|(o, r)| format!("{o} {r:.3}")).collect());
+        goals.push(Goal {
+            what: "steady element calls, over the bare inline call",
+            goal: "at most 1.05",
+            found: show(&over_bare),
+            met: over_bare.iter().all(|&r| r <= 1.05),
+            why: format!(
+                "No library can reach it: the bare call in a function of its own, which only makes the call and \
+                 returns, takes {}. The cost is the first return instruction after a system call, which \
+                 this processor with this kernel mispredicts (with an indirect jump instead, the cost is gone); only \
+                 an inlined call avoids it. The next row shows what the library adds.",
+                show(&function_over_bare)
+            ),
+        });
+        goals.push(Goal {
+            what: "the same, over the bare call in a function",
+            goal: "at most 1.05",
+            found: show(&over_function),
+            met: over_function.iter().all(|&r| r <= 1.05),
+            why: WHY_FUNCTION.into(),
+        });
+        goals.push(Goal {
+            what: "the same, over libbpf",
+            goal: "at most 1.00, within 1%",
+            found: show(&over_libbpf),
+            // Two runs of the same code differ by as much.
+            met: over_libbpf.iter().all(|&r| r < 1.01),
+            why: WHY_STEADY_LIBBPF.into(),
+        });
+        let counted = |range: std::ops::Range<usize>, subject: usize| -> Vec<f64> {
+            self.instructions[range].iter().map(|row| row[subject]).collect()
+        };
+        let (ours, theirs) = (counted(0..4, OURS), counted(0..4, REFERENCE));
+        goals.push(Goal {
+            what: "user-space instructions of an element call (the caller's and libc's included)",
+            goal: "fewer than libbpf",
+            found: list(
+                STEADY.iter().zip(ours.iter().zip(&theirs)).map(|(o, (a, b))| format!("{o} {a} to {b}")).collect(),
+            ),
+            met: ours.iter().zip(&theirs).all(|(a, b)| a < b),
+            why: String::new(),
+        });
+        let constant = |rows: std::ops::Range<usize>| -> Vec<f64> {
+            self.instructions[rows].iter().map(|row| row[OURS] - row[BARE]).collect()
+        };
+        let same = |values: &[f64]| values.iter().all(|v| v == &values[0]);
+        let instructions = |values: &[f64]| {
+            format!("{} instructions more than bare", values.iter().map(f64::to_string).collect::<Vec<_>>().join(", "))
+        };
+        let share = constant(4..7);
+        goals.push(Goal {
+            what: "batch of 1, 100, 10,000: sysbpf's share",
+            goal: "constant",
+            found: instructions(&share),
+            met: same(&share),
+            why: String::new(),
+        });
+        let share = constant(7..10);
+        goals.push(Goal {
+            what: "bpf_prog_load of 2, 4,096, 1,000,000 instructions: sysbpf's share",
+            goal: "constant",
+            found: instructions(&share),
+            met: same(&share),
+            why: String::new(),
+        });
+        let start = self.start.ratio(OURS, BARE);
+        goals.push(Goal {
+            what: "start of a process linked with sysbpf, compared with one that is not",
+            goal: "at most 1.03",
+            found: format!("{} (libbpf {:.2})", ratio(start), self.start.ratio(REFERENCE, BARE).median),
+            met: start.median <= 1.03,
+            why: format!(
+                "A process that links a shared object without any code or data in it takes {}: opening and mapping it \
+                 is most of the cost.",
+                ratio(self.start.ratio(LINKING, BARE))
+            ),
+        });
+        goals.push(Goal {
+            what: "shared object, stripped",
+            goal: "under 40 KiB",
+            found: format!("{} (libbpf {})", kib(self.stripped[0]), kib(self.stripped[1])),
+            met: self.stripped[0] < 40 << 10,
+            why: String::new(),
+        });
+        let grown = |i: usize| self.static_programs[i].zip(self.static_programs[BARE]).map(|(a, b)| a - b);
+        if let (Some(ours), Some(theirs)) = (grown(OURS), grown(REFERENCE)) {
+            goals.push(Goal {
+                what: "growth of a static program",
+                goal: "under 16 KiB",
+                found: format!("{} (libbpf {})", kib(ours), kib(theirs)),
+                met: ours < 16 << 10,
+                why: String::new(),
+            });
+        }
+        let (heap, resident) = self.memory[OURS];
+        goals.push(Goal {
+            what: "heap and resident private memory after 1,000 maps",
+            goal: "no growth",
+            found: format!("{heap} and {resident} bytes"),
+            met: heap == 0 && resident <= self.memory[BARE].1,
+            why: String::new(),
+        });
+        let scales: Vec<(usize, bool, Spread)> = self
+            .threads
+            .iter()
+            .map(|(n, one, rounds)| (*n, *one, rounds.ratio(within::OURS, within::FUNCTION)))
+            .collect();
+        goals.push(Goal {
+            what: "threads, on their own maps and on one: over as many with the bare call in a function",
+            goal: "at most 1.05",
+            found: list(
+                scales
+                    .iter()
+                    .map(|(n, one, r)| format!("{n} {} {:.3}", if *one { "on one" } else { "own" }, r.median))
+                    .collect(),
+            ),
+            met: scales.iter().all(|(_, _, r)| r.median <= 1.05),
+            why: WHY_THREADS.into(),
+        });
+        let (one, two) = (self.system_calls[0][OURS], self.system_calls[1][OURS]);
+        goals.push(Goal {
+            what: "system calls of the first map and of the second",
+            goal: "1 and 1, at most one uname",
+            found: format!("{} and {}, {} uname", one.0, two.0 - one.0, two.1),
+            met: one.0 == 1 && two.0 == 2 && two.1 <= 1,
+            why: String::new(),
+        });
+        goals
+    }
+
+    pub fn markdown(&self) -> Result<String, String> {
+        let mut page = String::new();
+        let out = &mut page;
+        self.write(out).map_err(|e| e.to_string())?;
+        Ok(page)
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "# What a call costs\n")?;
+        writeln!(out, "All figures, and the plot, are produced by `make bench`.\n")?;
+        writeln!(out, "{}\n", machine(self.cpus))?;
+        writeln!(
+            out,
+            "Compared: the bare `bpf(2)` call (inline, without any library); {}. Times are medians, with the \
+             quartiles in brackets. All subjects take turns within each round, pinned to one CPU, and ratios are taken \
+             within rounds.\n",
+            self.within[1..].join("; ")
+        )?;
+        writeln!(out, "| what | goal | measured | |\n|---|---|---|---|")?;
+        let goals = self.goals();
+        for goal in &goals {
+            let verdict = if goal.met { "met" } else { "**missed**" };
+            writeln!(out, "| {} | {} | {} | {verdict} |", goal.what, goal.goal, goal.found)?;
+        }
+        if goals.iter().any(|g| !g.met) {
+            writeln!(out, "\nGoals that are missed, and why:\n")?;
+            for goal in goals.iter().filter(|g| !g.met) {
+                writeln!(out, "- *{}* ({}; measured {}): {}", goal.what, goal.goal, goal.found, goal.why)?;
+            }
+        }
+        writeln!(out, "\n![cost of a call by operation and library](performance.svg)\n")?;
+
+        writeln!(out, "## The first call of a process\n")?;
+        writeln!(
+            out,
+            "Microseconds. Warm: the process has made the same call bare 50 times, so that only the library's own first-call cost is left.\n"
+        )?;
+        let asking: Vec<String> = self.processes.iter().cloned().chain(["uname(), map by syscall()".into()]).collect();
+        header(out, &asking)?;
+        for (i, (_, function)) in FIRST.iter().enumerate() {
+            row(out, &asking, &format!("{function}, cold"), &self.first[i].0, 1e-3, 1)?;
+            row(out, &asking, &format!("{function}, warm"), &self.first[i].1, 1e-3, 2)?;
+        }
+        writeln!(out, "\n## Steady calls\n\nNanoseconds for a call, on a hash map of 1,024 elements.\n")?;
+        header(out, &self.within)?;
+        for (operation, rounds) in STEADY.iter().zip(&self.steady) {
+            row(out, &self.within, operation, rounds, 1.0, 1)?;
+        }
+        writeln!(
+            out,
+            "\n## Batches, loads\n\nMicroseconds: bpf_map_lookup_batch on an array, bpf_prog_load of `r0 = 0` until the limit.\n"
+        )?;
+        header(out, &self.within)?;
+        for (size, rounds) in BATCHES.iter().zip(&self.batches) {
+            row(out, &self.within, &format!("batch of {size}"), rounds, 1e-3, 2)?;
+        }
+        for (size, rounds) in LOADS.iter().zip(&self.loads) {
+            row(out, &self.within, &format!("load of {size}"), rounds, 1e-3, 1)?;
+        }
+        writeln!(out, "\n## Threads\n\nNanoseconds for a lookup in each thread, all at once.\n")?;
+        header(out, &self.within)?;
+        for (threads, one_map, rounds) in &self.threads {
+            let maps = if *one_map { "one map" } else { "own maps" };
+            row(out, &self.within, &format!("{threads} thread(s), {maps}"), rounds, 1.0, 0)?;
+        }
+        writeln!(out, "\n## Instructions\n")?;
+        writeln!(
+            out,
+            "User-space instructions of one call, counted by callgrind: the caller's loop and libc's `syscall()` included. They are the same in every run.\n"
+        )?;
+        writeln!(out, "| | {} |\n|---|{}", self.processes.join(" | "), "---:|".repeat(self.processes.len()))?;
+        for ((what, _, _), row) in COUNTED.iter().zip(&self.instructions) {
+            let cells: Vec<String> = row.iter().map(f64::to_string).collect();
+            writeln!(out, "| {what} | {} |", cells.join(" | "))?;
+        }
+        writeln!(out, "\n## Start to end of a process that does nothing\n\nMicroseconds.\n")?;
+        let linking: Vec<String> =
+            self.processes.iter().cloned().chain(["links an empty shared object".into()]).collect();
+        header(out, &linking)?;
+        row(out, &linking, "start to end", &self.start, 1e3, 0)?;
+        writeln!(out, "\n## Relocations, sizes, memory\n")?;
+        writeln!(out, "| | {} |\n|---|{}", self.processes.join(" | "), "---:|".repeat(self.processes.len()))?;
+        let mut line = |what: &str, cells: Vec<String>| writeln!(out, "| {what} | {} |", cells.join(" | "));
+        let each = |f: &dyn Fn(usize) -> String| (0..self.processes.len()).map(f).collect::<Vec<_>>();
+        line("symbols looked up at start", each(&|i| format!("{}", self.relocations[i].0)))?;
+        line("relative relocations at start", each(&|i| format!("{}", self.relocations[i].1)))?;
+        line(
+            "shared object, stripped, bytes",
+            each(&|i| if i == BARE { String::new() } else { self.stripped[i - 1].to_string() }),
+        )?;
+        line(
+            "static program, stripped, bytes",
+            each(&|i| self.static_programs[i].map_or("-".into(), |s| s.to_string())),
+        )?;
+        line("heap growth by 1,000 maps, bytes", each(&|i| self.memory[i].0.to_string()))?;
+        line("resident growth by 1,000 maps, bytes", each(&|i| self.memory[i].1.to_string()))?;
+        line(
+            "bpf, uname calls of one map",
+            each(&|i| format!("{}, {}", self.system_calls[0][i].0, self.system_calls[0][i].1)),
+        )?;
+        line(
+            "bpf, uname calls of two maps",
+            each(&|i| format!("{}, {}", self.system_calls[1][i].0, self.system_calls[1][i].1)),
+        )?;
+        writeln!(out, "\n{HOW}")
+    }
+}
+
+/// The head of a table of times and ratios.
+fn header(out: &mut String, names: &[String]) -> std::fmt::Result {
+    writeln!(out, "| | {} | over bare: {} |", names.join(" | "), names[1..].join(" | "))?;
+    writeln!(out, "|---|{}", "---:|".repeat(2 * names.len() - 1))
+}
+
+/// A row of it. `names` are those of the head; a subject that was not measured has an empty cell.
+fn row(out: &mut String, names: &[String], what: &str, rounds: &Rounds, unit: f64, digits: usize) -> std::fmt::Result {
+    let cell = |subject: usize, show: &dyn Fn() -> String| {
+        if subject < rounds.0.len() { show() } else { String::new() }
+    };
+    let times = (0..names.len()).map(|i| cell(i, &|| times(rounds.spread(i), unit, digits)));
+    let ratios = (1..names.len()).map(|i| cell(i, &|| ratio(rounds.ratio(i, BARE))));
+    let cells: Vec<String> = times.chain(ratios).collect();
+    writeln!(out, "| {what} | {} |", cells.join(" | "))
+}
+
+const WHY_FUNCTION: &str = "The time of the call itself varies by more than that here.";
+const WHY_STEADY_LIBBPF: &str =
+    "They differ by less than the spread, one way in one run and the other in the next; the instructions do not vary.";
+const WHY_THREADS: &str = "The library writes nothing that threads share (`tests/installed/costs` makes what it remembers read-only); with all \
+    processors busy the rounds vary more than that.";
+
+const HOW: &str = "\
+## How it is measured
+
+- *Steady calls, batches, loads, threads*: within a process that has loaded the stripped libraries side by side \
+(for the steady calls sixteen such processes, one after another, since the address at which a library is loaded matters); \
+each is called through a function pointer, the bare call is inlined into the loop. A round takes one sample of each subject, in turn, \
+a different one first each time, and ratios are taken between samples of the same round, so that a disturbance \
+longer than a round affects all subjects equally. (This is why criterion is not used: it finishes one subject before it begins the next.)
+- *First calls, memory, system calls, instructions*: `bench/calls.c`, built for each library and without one, \
+bound at start (`-z now`); a new process for each sample, the subjects in turn.
+- *Start*: the same programs without arguments under hyperfine, 40 runs of each in every round; libraries are named by \
+their path, so that none is searched for.
+- *Instructions* by callgrind, *system calls* by strace, *symbols and relocations* by the dynamic loader's own statistics.
+
+`tests/installed/costs`, part of `make check`, checks what does not depend on time: instructions, system calls, \
+allocations, writes to shared memory, sizes, relocations.";
+
+fn short(function: &str) -> &str {
+    function.trim_start_matches("bpf_")
+}
+
+fn times(spread: Spread, unit: f64, digits: usize) -> String {
+    let [median, low, high] = [spread.median, spread.low, spread.high].map(|t| t * unit);
+    format!("{median:.digits$} [{low:.digits$}, {high:.digits$}]")
+}
+
+fn ratio(spread: Spread) -> String {
+    let digits = if spread.median < 2.0 { 3 } else { 1 };
+    format!("{:.digits$} [{:.digits$}, {:.digits$}]", spread.median, spread.low, spread.high)
+}
+
+fn kib(bytes: u64) -> String {
+    format!("{:.1} KiB", bytes as f64 / 1024.0)
+}
+
+/// Processor, kernel, libc, day; no name of a machine.
+fn machine(cpus: usize) -> String {
+    let first_line = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output();
+        let said = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+        said.lines().next().unwrap_or("unknown").trim().to_string()
+    };
+    let cpu = std::fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|info| {
+            info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": ").map(|p| p.1.to_string()))
+        })
+        .unwrap_or("unknown processor".into());
+    let virtual_machine = match first_line("systemd-detect-virt", &["--vm"]).as_str() {
+        "none" | "unknown" => String::new(),
+        vm => format!(", a virtual machine ({vm})"),
+    };
+    format!(
+        "Machine: {cpu}, {} CPUs{virtual_machine}; Linux {} {}; {}; {}; {}.",
+        cpus,
+        first_line("uname", &["-r"]),
+        first_line("uname", &["-m"]),
+        first_line("ldd", &["--version"]).replace("ldd (", "libc ("),
+        first_line("rustc", &["--version"]),
+        first_line("date", &["-u", "+%-d %B %Y"]),
+    )
+}
