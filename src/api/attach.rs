@@ -3,11 +3,12 @@
 use core::ffi::c_int;
 use core::ptr::null;
 
+use crate::error::{EINVAL, Result};
 use crate::kernel::attr::*;
 use crate::kernel::call;
 use crate::kernel::uapi::{BPF_F_ID, BPF_PROG_ATTACH, BPF_PROG_DETACH};
 use crate::opts::{self, InOut, field, opts};
-use crate::result::{EINVAL, Out, Result, to_c};
+use crate::returns::{Out, to_c};
 use crate::types::{__u32, __u64, bpf_attach_type};
 
 /// Options of bpf_prog_attach_opts().

@@ -4,10 +4,11 @@ use core::ffi::{c_char, c_int, c_void};
 
 use errno::Errno;
 
+use crate::error::EINVAL;
 use crate::kernel::attr::*;
 use crate::kernel::{call_for_fd, memlock};
 use crate::opts::{InOut, field, opts};
-use crate::result::{EINVAL, to_c};
+use crate::returns::to_c;
 use crate::types::__u32;
 
 /// Options of bpf_btf_load().

@@ -6,11 +6,12 @@ use core::ptr::null;
 
 use super::attach::relative;
 use super::tracing::raw_tracepoint_open;
+use crate::error::{EINVAL, Result};
 use crate::kernel::attr::*;
 use crate::kernel::uapi::*;
 use crate::kernel::{call, call_for_fd};
 use crate::opts::{self, Fields, InOut, Opts, all_fields, c_name, field, fields, opts};
-use crate::result::{EINVAL, Result, to_c};
+use crate::returns::to_c;
 use crate::types::{__s32, __u32, __u64, bpf_attach_type, bpf_iter_link_info};
 
 /// Compiles only if the fields of a member are those of `tcx`, which is what it is read as.

@@ -7,7 +7,7 @@ use crate::kernel::call::call_for_fd_with_common;
 use crate::kernel::uapi::*;
 use crate::kernel::{call, call_for_fd, features, memlock};
 use crate::opts::{self, InOut, field, opts};
-use crate::result::{Out, to_c};
+use crate::returns::{Out, to_c};
 use crate::types::{__s32, __u32, __u64, bpf_map_type};
 
 /// A log for commands that have no log fields of their own: the kernel may write there why it

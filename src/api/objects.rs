@@ -7,7 +7,7 @@ use crate::kernel::attr::*;
 use crate::kernel::uapi::*;
 use crate::kernel::{call, call_for_fd};
 use crate::opts::{self, opts};
-use crate::result::{Out, to_c};
+use crate::returns::{Out, to_c};
 use crate::types::{__u32, bpf_btf_info, bpf_link_info, bpf_map_info, bpf_prog_info};
 
 /// Options of bpf_obj_pin_opts().

@@ -4,10 +4,11 @@ use core::ffi::{c_char, c_int, c_void};
 
 use errno::Errno;
 
+use crate::error::{EINVAL, Result};
 use crate::kernel::attr::*;
 use crate::kernel::{call, call_for_fd, features, memlock};
 use crate::opts::{self, InOut, field, opts};
-use crate::result::{EINVAL, Result, to_c};
+use crate::returns::to_c;
 use crate::types::{__u32, bpf_attach_type, bpf_insn, bpf_prog_type};
 
 /// Options of bpf_prog_load().

@@ -5,7 +5,7 @@ use core::ffi::c_int;
 use crate::kernel::attr::*;
 use crate::kernel::call_for_fd;
 use crate::opts::{self, opts};
-use crate::result::to_c;
+use crate::returns::to_c;
 use crate::types::__u32;
 
 /// Options of bpf_token_create().

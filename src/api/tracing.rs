@@ -2,10 +2,11 @@
 
 use core::ffi::{c_char, c_int};
 
+use crate::error::Result;
 use crate::kernel::attr::*;
 use crate::kernel::{call, call_for_fd};
 use crate::opts::{self, opts};
-use crate::result::{Out, Result, to_c};
+use crate::returns::{Out, to_c};
 use crate::types::{__u32, __u64, bpf_stats_type};
 
 /// Options of bpf_raw_tracepoint_open_opts().

@@ -7,7 +7,7 @@ use errno::{errno, set_errno};
 
 use super::attr::{Attr, CommonAttr, zeroed};
 use super::uapi::{BPF_COMMON_ATTRS, bpf_cmd};
-use crate::result::{Result, warn};
+use crate::error::{Result, warn};
 
 /// Sends a record; returns what the kernel returns.
 #[inline]
