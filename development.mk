@@ -12,6 +12,16 @@ deb: ## build the Debian packages in target/deb
 	@tools/need build dist deb
 	@packaging/deb $(TARGET)/deb
 
+# ---- Generated files ------------------------------------------------------------------------
+
+GENERATED += tests/kernels/records/src/table.rs
+
+# As well as what the Makefile does for it.
+records: kernel-records
+.PHONY: kernel-records
+kernel-records:
+	@$(call generate,records-table,$(call quote,$(CURDIR)),tests/kernels/records/src/table.rs)
+
 # ---- Comparing with libbpf ------------------------------------------------------------------
 
 # What `make check` has beside the library's own tests.

@@ -7,7 +7,7 @@ use crate::error::{EINVAL, Result};
 use crate::kernel::attr::*;
 use crate::kernel::call;
 use crate::kernel::uapi::{BPF_F_ID, BPF_PROG_ATTACH, BPF_PROG_DETACH};
-use crate::opts::{self, InOut, field, opts};
+use crate::opts::{self, InOut, field};
 use crate::returns::{Out, to_c};
 use crate::types::{__u32, __u64, bpf_attach_type};
 
@@ -27,7 +27,6 @@ pub struct bpf_prog_attach_opts {
     /// Attach only if the hook is at this revision (Linux 6.6); 0 for any.
     pub expected_revision: __u64,
 }
-opts!(bpf_prog_attach_opts { sz, flags, anonymous, relative_fd, relative_id, expected_revision });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -145,7 +144,6 @@ pub struct bpf_prog_detach_opts {
     /// Detach only if the hook is at this revision (Linux 6.6); 0 for any.
     pub expected_revision: __u64,
 }
-opts!(bpf_prog_detach_opts { sz, flags, relative_fd, relative_id, expected_revision });
 
 /// Detach a program from a hook, with options.
 ///
@@ -215,17 +213,6 @@ pub struct bpf_prog_query_opts {
     /// Out: revision of the hook (Linux 6.6).
     pub revision: __u64,
 }
-opts!(bpf_prog_query_opts {
-    sz,
-    query_flags,
-    attach_flags,
-    prog_ids,
-    anonymous,
-    prog_attach_flags,
-    link_ids,
-    link_attach_flags,
-    revision,
-});
 
 #[repr(C)]
 #[derive(Clone, Copy)]

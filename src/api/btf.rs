@@ -7,7 +7,7 @@ use errno::Errno;
 use crate::error::EINVAL;
 use crate::kernel::attr::*;
 use crate::kernel::{call_for_fd, memlock};
-use crate::opts::{InOut, field, opts};
+use crate::opts::{InOut, field};
 use crate::returns::to_c;
 use crate::types::__u32;
 
@@ -30,7 +30,6 @@ pub struct bpf_btf_load_opts {
     /// BPF token, with `BPF_F_TOKEN_FD` (Linux 6.9).
     pub token_fd: __u32,
 }
-opts!(bpf_btf_load_opts { sz, log_buf, log_level, log_size, log_true_size, btf_flags, token_fd });
 
 /// Load type information in BTF's binary format.
 ///

@@ -10,14 +10,16 @@ use crate::error::{EINVAL, Result};
 use crate::kernel::attr::*;
 use crate::kernel::uapi::*;
 use crate::kernel::{call, call_for_fd};
-use crate::opts::{self, Fields, InOut, Opts, all_fields, c_name, field, fields, opts};
+use crate::opts::{self, Fields, InOut, Opts, c_name, field};
 use crate::returns::to_c;
 use crate::types::{__s32, __u32, __u64, bpf_attach_type, bpf_iter_link_info};
 
 /// Compiles only if the fields of a member are those of `tcx`, which is what it is read as.
 macro_rules! same_as_tcx {
+    ($member:ident) => {
+        same_as_tcx!($member { relative_fd, relative_id, expected_revision });
+    };
     ($member:ident { $($field:ident),* }) => {
-        all_fields!($member { $($field),* });
         const _: () = assert!(size_of::<$member>() == size_of::<bpf_link_create_opts__tcx>());
         $(const _: () = assert!(offset_of!($member, $field) == offset_of!(bpf_link_create_opts__tcx, $field));)*
     };
@@ -72,7 +74,6 @@ pub struct bpf_link_create_opts__perf_event {
     /// What bpf_get_attach_cookie() returns in the program.
     pub bpf_cookie: __u64,
 }
-fields!(bpf_link_create_opts__perf_event { bpf_cookie });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -88,7 +89,6 @@ pub struct bpf_link_create_opts__kprobe_multi {
     /// A cookie for each, or NULL.
     pub cookies: *const __u64,
 }
-fields!(bpf_link_create_opts__kprobe_multi { flags, cnt, syms, addrs, cookies });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -110,7 +110,6 @@ pub struct bpf_link_create_opts__uprobe_multi {
     /// Directory that path is relative to, with BPF_F_UPROBE_MULTI_PATH_FD.
     pub path_fd: __u32,
 }
-fields!(bpf_link_create_opts__uprobe_multi { flags, cnt, path, offsets, ref_ctr_offsets, cookies, pid, path_fd });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -118,7 +117,6 @@ pub struct bpf_link_create_opts__tracing {
     /// What bpf_get_attach_cookie() returns in the program.
     pub cookie: __u64,
 }
-fields!(bpf_link_create_opts__tracing { cookie });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -132,7 +130,6 @@ pub struct bpf_link_create_opts__netfilter {
     /// `BPF_F_NETFILTER_*` flags.
     pub flags: __u32,
 }
-fields!(bpf_link_create_opts__netfilter { pf, hooknum, priority, flags });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -144,7 +141,6 @@ pub struct bpf_link_create_opts__tcx {
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
 }
-fields!(bpf_link_create_opts__tcx { relative_fd, relative_id, expected_revision });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -156,7 +152,7 @@ pub struct bpf_link_create_opts__netkit {
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
 }
-same_as_tcx!(bpf_link_create_opts__netkit { relative_fd, relative_id, expected_revision });
+same_as_tcx!(bpf_link_create_opts__netkit);
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -168,7 +164,7 @@ pub struct bpf_link_create_opts__cgroup {
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
 }
-same_as_tcx!(bpf_link_create_opts__cgroup { relative_fd, relative_id, expected_revision });
+same_as_tcx!(bpf_link_create_opts__cgroup);
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -180,9 +176,6 @@ pub struct bpf_link_create_opts__tracing_multi {
     /// Number of functions.
     pub cnt: __u32,
 }
-fields!(bpf_link_create_opts__tracing_multi { ids, cookies, cnt });
-
-all_fields!(bpf_link_create_opts { sz, flags, iter_info, iter_info_len, target_btf_id, anonymous });
 
 // SAFETY: integers, and pointers that may be NULL. The union is not listed: what of it is
 // given depends on which member it is.
@@ -410,7 +403,6 @@ pub struct bpf_link_update_opts {
     /// The struct_ops map that is to be replaced (Linux 6.4); not with old_prog_fd.
     pub old_map_fd: __u32,
 }
-opts!(bpf_link_update_opts { sz, flags, old_prog_fd, old_map_fd });
 
 /// Replace the program of a link (or the map of a struct_ops link).
 ///

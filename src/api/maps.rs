@@ -6,7 +6,7 @@ use crate::kernel::attr::*;
 use crate::kernel::call::call_for_fd_with_common;
 use crate::kernel::uapi::*;
 use crate::kernel::{call, call_for_fd, features, memlock};
-use crate::opts::{self, InOut, field, opts};
+use crate::opts::{self, InOut, field};
 use crate::returns::{Out, to_c};
 use crate::types::{__s32, __u32, __u64, bpf_map_type};
 
@@ -28,7 +28,6 @@ pub struct bpf_log_opts {
     /// Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none.
     pub true_size: __u32,
 }
-opts!(bpf_log_opts { sz, buf, size, level, true_size });
 
 /// Options of bpf_map_create().
 #[repr(C)]
@@ -65,23 +64,6 @@ pub struct bpf_map_create_opts {
     /// In and out: receives the kernel's message about a rejected map; may be NULL.
     pub log_opts: *mut bpf_log_opts,
 }
-opts!(bpf_map_create_opts {
-    sz,
-    btf_fd,
-    btf_key_type_id,
-    btf_value_type_id,
-    btf_vmlinux_value_type_id,
-    inner_map_fd,
-    map_flags,
-    map_extra,
-    numa_node,
-    map_ifindex,
-    value_type_btf_obj_fd,
-    token_fd,
-    excl_prog_hash,
-    excl_prog_hash_size,
-    log_opts,
-});
 
 /// Create a map.
 ///
@@ -321,7 +303,6 @@ pub struct bpf_map_batch_opts {
     /// Flags for the batch; none so far.
     pub flags: __u64,
 }
-opts!(bpf_map_batch_opts { sz, elem_flags, flags });
 
 /// Delete several elements.
 ///

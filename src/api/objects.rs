@@ -6,7 +6,7 @@ use core::ptr::null;
 use crate::kernel::attr::*;
 use crate::kernel::uapi::*;
 use crate::kernel::{call, call_for_fd};
-use crate::opts::{self, opts};
+use crate::opts;
 use crate::returns::{Out, to_c};
 use crate::types::{__u32, bpf_btf_info, bpf_link_info, bpf_map_info, bpf_prog_info};
 
@@ -21,7 +21,6 @@ pub struct bpf_obj_pin_opts {
     /// Directory that a relative path starts from (Linux 6.5).
     pub path_fd: c_int,
 }
-opts!(bpf_obj_pin_opts { sz, file_flags, path_fd });
 
 /// Pin an object: give it a name in a BPF file system, which keeps it alive.
 ///
@@ -74,7 +73,6 @@ pub struct bpf_obj_get_opts {
     /// Directory that a relative path starts from (Linux 6.5).
     pub path_fd: c_int,
 }
-opts!(bpf_obj_get_opts { sz, file_flags, path_fd });
 
 /// Open a pinned object.
 ///
@@ -173,7 +171,6 @@ pub struct bpf_get_fd_by_id_opts {
     /// BPF token: for BTF objects (Linux 6.18).
     pub token_fd: __u32,
 }
-opts!(bpf_get_fd_by_id_opts { sz, open_flags, token_fd });
 
 /// Open a program by its id.
 ///

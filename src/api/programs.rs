@@ -7,7 +7,7 @@ use errno::Errno;
 use crate::error::{EINVAL, Result};
 use crate::kernel::attr::*;
 use crate::kernel::{call, call_for_fd, features, memlock};
-use crate::opts::{self, InOut, field, opts};
+use crate::opts::{self, InOut, field};
 use crate::returns::to_c;
 use crate::types::{__u32, bpf_attach_type, bpf_insn, bpf_prog_type};
 
@@ -62,31 +62,6 @@ pub struct bpf_prog_load_opts {
     /// Number of descriptors in fd_array, if all of them are to be bound to the program (Linux 6.14).
     pub fd_array_cnt: __u32,
 }
-opts!(bpf_prog_load_opts {
-    sz,
-    attempts,
-    expected_attach_type,
-    prog_btf_fd,
-    prog_flags,
-    prog_ifindex,
-    kern_version,
-    attach_btf_id,
-    attach_prog_fd,
-    attach_btf_obj_fd,
-    fd_array,
-    func_info,
-    func_info_cnt,
-    func_info_rec_size,
-    line_info,
-    line_info_cnt,
-    line_info_rec_size,
-    log_level,
-    log_size,
-    log_buf,
-    log_true_size,
-    token_fd,
-    fd_array_cnt,
-});
 
 /// Load a program. The kernel verifies it, and keeps it as long as a descriptor, a pin or a link refers to it.
 ///
@@ -274,7 +249,6 @@ pub struct bpf_prog_bind_opts {
     /// Flags; none so far.
     pub flags: __u32,
 }
-opts!(bpf_prog_bind_opts { sz, flags });
 
 /// Bind a map to a program, so that the map lives as long as the program even if no instruction refers to it.
 ///
@@ -330,23 +304,6 @@ pub struct bpf_test_run_opts {
     /// Packets in a batch, with `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18).
     pub batch_size: __u32,
 }
-opts!(bpf_test_run_opts {
-    sz,
-    data_in,
-    data_out,
-    data_size_in,
-    data_size_out,
-    ctx_in,
-    ctx_out,
-    ctx_size_in,
-    ctx_size_out,
-    retval,
-    repeat,
-    duration,
-    flags,
-    cpu,
-    batch_size,
-});
 
 /// Run a program on given data, in the kernel, without attaching it.
 ///
@@ -400,7 +357,6 @@ pub struct bpf_prog_stream_read_opts {
     /// Size of this struct, for forward and backward compatibility.
     pub sz: usize,
 }
-opts!(bpf_prog_stream_read_opts { sz });
 
 /// Read what a program wrote to one of its streams.
 ///
@@ -446,7 +402,6 @@ pub struct bpf_prog_assoc_struct_ops_opts {
     /// Flags; none so far.
     pub flags: __u32,
 }
-opts!(bpf_prog_assoc_struct_ops_opts { sz, flags });
 
 /// Associate a program with a struct_ops map, for the kernel functions that the program calls.
 ///

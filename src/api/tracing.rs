@@ -5,7 +5,7 @@ use core::ffi::{c_char, c_int};
 use crate::error::Result;
 use crate::kernel::attr::*;
 use crate::kernel::{call, call_for_fd};
-use crate::opts::{self, opts};
+use crate::opts;
 use crate::returns::{Out, to_c};
 use crate::types::{__u32, __u64, bpf_stats_type};
 
@@ -20,7 +20,6 @@ pub struct bpf_raw_tp_opts {
     /// What bpf_get_attach_cookie() returns in the program (Linux 6.10).
     pub cookie: __u64,
 }
-opts!(bpf_raw_tp_opts { sz, tp_name, cookie });
 
 /// Attach a program to a raw tracepoint, with options.
 ///
