@@ -1,6 +1,6 @@
 //! The layout of every attribute record, as a table that a C program can read.
 //!
-//! `tests/kernels/tests/layout.c` compares it with `union bpf_attr` in the running kernel's own BTF.
+//! `tests/kernels/tests/records_in_btf.c` compares it with `union bpf_attr` in the running kernel's own BTF.
 //! The table comes from the very source of the library, compiled for the target, so what is
 //! compared is what is sent. It is complete: a record whose listed members do not add up to
 //! its size does not compile.
