@@ -5,8 +5,8 @@ use core::ptr::null;
 
 use crate::error::{EINVAL, Result};
 use crate::kernel::attr::*;
-use crate::kernel::call;
 use crate::kernel::uapi::{BPF_F_ID, BPF_PROG_ATTACH, BPF_PROG_DETACH};
+use crate::kernel::{call, call_with_addrs};
 use crate::opts::{self, InOut, field};
 use crate::returns::{Out, to_c};
 use crate::types::{__u32, __u64, bpf_attach_type};
@@ -258,7 +258,8 @@ pub unsafe extern "C" fn bpf_prog_query_opts(
             link_attach_flags: addr(opts.link_attach_flags),
             ..zeroed()
         };
-        let result = call(&mut attr);
+        // SAFETY: the arrays are the caller's.
+        let result = unsafe { call_with_addrs(&mut attr) };
         opts.set(field!(bpf_prog_query_opts.attach_flags), attr.attach_flags);
         opts.set(field!(bpf_prog_query_opts.revision), attr.revision);
         opts.set(field!(bpf_prog_query_opts.anonymous), bpf_prog_query_opts__count { count: attr.count });
@@ -298,7 +299,8 @@ pub unsafe extern "C" fn bpf_prog_query(
             count: prog_cnt.get(),
             ..zeroed()
         };
-        let result = call(&mut attr);
+        // SAFETY: the arrays are the caller's.
+        let result = unsafe { call_with_addrs(&mut attr) };
         if let Some(attach_flags) = attach_flags {
             attach_flags.set(attr.attach_flags);
         }

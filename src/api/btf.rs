@@ -6,7 +6,7 @@ use errno::Errno;
 
 use crate::error::EINVAL;
 use crate::kernel::attr::*;
-use crate::kernel::{call_for_fd, memlock};
+use crate::kernel::{call_for_fd_with_addrs, memlock};
 use crate::opts::{InOut, field};
 use crate::returns::to_c;
 use crate::types::__u32;
@@ -68,10 +68,12 @@ pub unsafe extern "C" fn bpf_btf_load(btf_data: *const c_void, btf_size: usize, 
         if opts.log_level != 0 {
             give_log(&mut attr, &opts, opts.log_level);
         }
-        let mut result = call_for_fd(&mut attr);
+        // SAFETY: the data and the log buffer are the caller's.
+        let mut result = unsafe { call_for_fd_with_addrs(&mut attr) };
         if result.is_err() && opts.log_level == 0 && !opts.log_buf.is_null() {
             give_log(&mut attr, &opts, 1);
-            result = call_for_fd(&mut attr);
+            // SAFETY: likewise.
+            result = unsafe { call_for_fd_with_addrs(&mut attr) };
         }
         opts.set(field!(bpf_btf_load_opts.log_true_size), attr.btf_log_true_size);
         result

@@ -12,4 +12,4 @@ pub mod scripted;
 pub mod uapi;
 mod uapi_check;
 
-pub use call::{call, call_for_fd};
+pub use call::{call, call_for_fd, call_for_fd_with_addrs, call_with_addrs};

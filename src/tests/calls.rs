@@ -199,7 +199,7 @@ fn a_map_is_explained_through_shared_attributes() {
     assert_eq!(common.len(), 24);
     // SAFETY: integers, and as long as the type.
     let common = unsafe { common.as_ptr().cast::<CommonAttr>().read_unaligned() };
-    let (log_buf, log_size, log_level, pad) = (common.log_buf, common.log_size, common.log_level, common.pad);
+    let (log_buf, log_size, log_level, pad) = (common.log_buf.number(), common.log_size, common.log_level, common.pad);
     assert_eq!((log_buf, log_size, log_level, pad), (buf.as_ptr() as u64, 8, 2, 0));
     assert_eq!(log.true_size, 0, "this kernel wrote nothing");
 

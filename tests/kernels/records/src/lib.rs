@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where the members of each attribute record lie, as a table that a C program can read.
 //!
-//! A test in `tests/kernels/tests` compares the table with `union bpf_attr` in the BTF of the running kernel. The
+//! `tests/kernels/tests/records_in_btf.c` compares the table with `union bpf_attr` in the BTF of the running kernel. The
 //! records are those of the library, compiled from its source for the target: what is compared is what is sent. Only
 //! the names in `table.rs` are generated. A record whose listed members do not add up to its size does not compile.
 
