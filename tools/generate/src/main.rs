@@ -4,11 +4,13 @@
 //!     generate bindings PACKAGE OUT-FILE          src/kernel/uapi.rs, from linux-libc-dev
 //!     generate manpages CRATE-ROOT OUT-DIR      docs/man/man3, from src/api as well
 //!     generate python CRATE-ROOT OUT-FILE       the ctypes layer, from src/api as well
+//!     generate conformance CRATE-ROOT OUT-FILE  the conformance runner's table, from src/api as well
 //!     generate python-linux PACKAGE OUT-FILE    its constants, from linux-libc-dev
 //!
 //! `make headers`, `make bindings`, `make manpages` and `make python` call it.
 
 mod bindings;
+mod conformance;
 mod headers;
 mod manpages;
 mod python;
@@ -23,11 +25,13 @@ fn main() -> ExitCode {
         ["bindings", package, out] => bindings::generate(Path::new(package), Path::new(out)),
         ["python", root, out] => python::bpf(Path::new(root), Path::new(out)),
         ["python-linux", package, out] => python::linux(Path::new(package), Path::new(out)),
+        ["conformance", root, out] => conformance::generate(Path::new(root), Path::new(out)),
         ["manpages", root, out] => manpages::generate(Path::new(root), Path::new(out)),
         _ => Err("usage: generate headers CRATE-ROOT OUT-FILE\n       \
                   generate bindings PACKAGE OUT-FILE\n       \
                   generate manpages CRATE-ROOT OUT-DIR\n       \
                   generate python CRATE-ROOT OUT-FILE\n       \
+                  generate conformance CRATE-ROOT OUT-FILE\n       \
                   generate python-linux PACKAGE OUT-FILE"
             .into()),
     };

@@ -541,7 +541,7 @@ fn raising(documentation: &str) -> String {
         .join("\n")
 }
 
-fn exported(item: &Item) -> Option<&syn::ItemFn> {
+pub fn exported(item: &Item) -> Option<&syn::ItemFn> {
     match item {
         Item::Fn(item)
             if item.sig.abi.as_ref().is_some_and(|abi| abi.name.as_ref().is_some_and(|name| name.value() == "C")) =>
@@ -562,7 +562,7 @@ fn docstring(text: &str, indent: &str) -> String {
     }
 }
 
-fn doc(attrs: &[Attribute]) -> String {
+pub fn doc(attrs: &[Attribute]) -> String {
     let lines: Vec<String> = attrs
         .iter()
         .filter_map(|attr| match &attr.meta {
