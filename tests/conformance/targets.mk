@@ -29,3 +29,10 @@ compat: ## regenerate the tables of docs/compat.md, after make check
 	tests-c/coverage abi/libsysbpf.symbols $(TARGET)/tests-c/*/ >$(TARGET)/coverage
 	$(CONFORMANCE) differences --markdown >$(TARGET)/differences
 	tools/compat $(TARGET)/coverage $(TARGET)/differences
+
+# The functions and structs of src/api; part of `make generate`.
+GENERATED += tests/conformance/src/table.rs
+generate: conformance-table
+.PHONY: conformance-table
+conformance-table:
+	@$(call generate,conformance,$(call quote,$(CURDIR)),tests/conformance/src/table.rs)

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use syn::{Attribute, Item};
+use syn::{Attribute, Expr, Item, Lit, Meta};
 
 /// A module of `src/api`.
 pub struct Module {
@@ -67,4 +67,20 @@ pub fn last_segment(ty: &syn::Type) -> Option<String> {
         syn::Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
         _ => None,
     }
+}
+
+/// A comment of Rust, as text.
+pub fn doc(attrs: &[Attribute]) -> String {
+    let lines: Vec<String> = attrs
+        .iter()
+        .filter_map(|attr| match &attr.meta {
+            Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
+                Expr::Lit(syn::ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
+                _ => None,
+            },
+            _ => None,
+        })
+        .map(|line| line.strip_prefix(' ').unwrap_or(&line).to_string())
+        .collect();
+    lines.join("\n").trim().to_string()
 }

@@ -8,6 +8,7 @@
 
 mod api;
 mod bindings;
+mod conformance;
 mod debian;
 mod fields;
 mod headers;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let (from, out) = (Path::new(from), Path::new(out));
     let result = match &**what {
         "bindings" => bindings::generate(from, out),
+        "conformance" => conformance::generate(from, out),
         "debian-symbols" => debian::generate(from, out),
         "fields" => fields::generate(from, out),
         "headers" => headers::generate(from, out),
