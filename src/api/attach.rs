@@ -252,7 +252,7 @@ pub unsafe extern "C" fn bpf_prog_query_opts(
             query_flags: opts.query_flags,
             prog_ids: addr(opts.prog_ids),
             // SAFETY: both members are the same integer.
-            count: unsafe { opts.anonymous.count },
+            prog_cnt: unsafe { opts.anonymous.count },
             prog_attach_flags: addr(opts.prog_attach_flags),
             link_ids: addr(opts.link_ids),
             link_attach_flags: addr(opts.link_attach_flags),
@@ -262,7 +262,7 @@ pub unsafe extern "C" fn bpf_prog_query_opts(
         let result = unsafe { call_with_addrs(&mut attr) };
         opts.set(field!(bpf_prog_query_opts.attach_flags), attr.attach_flags);
         opts.set(field!(bpf_prog_query_opts.revision), attr.revision);
-        opts.set(field!(bpf_prog_query_opts.anonymous), bpf_prog_query_opts__count { count: attr.count });
+        opts.set(field!(bpf_prog_query_opts.anonymous), bpf_prog_query_opts__count { count: attr.prog_cnt });
         result
     })
 }
@@ -296,7 +296,7 @@ pub unsafe extern "C" fn bpf_prog_query(
             attach_type: r#type.0,
             query_flags,
             prog_ids: addr(prog_ids),
-            count: prog_cnt.get(),
+            prog_cnt: prog_cnt.get(),
             ..zeroed()
         };
         // SAFETY: the arrays are the caller's.
@@ -304,7 +304,7 @@ pub unsafe extern "C" fn bpf_prog_query(
         if let Some(attach_flags) = attach_flags {
             attach_flags.set(attr.attach_flags);
         }
-        prog_cnt.set(attr.count);
+        prog_cnt.set(attr.prog_cnt);
         result
     })
 }

@@ -71,14 +71,17 @@ pub fn zeroed<T: Plain>() -> T {
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
-/// Declares a record: its members, each of which is [`Plain`] data, and its size.
+/// Declares a record: its members, each of which is [`Plain`] data, with nothing between them.
 macro_rules! record {
-    ($(#[$doc:meta])* $name:ident $([$cmd:ident])?: $size:literal { $($(#[$note:meta])* $member:ident: $ty:ty),* $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident $([$cmd:ident])? { $($(#[$note:meta])* $member:ident: $ty:ty),* $(,)? }) => {
         $(#[$doc])*
         #[repr(C, packed(4))]
         #[derive(Clone, Copy)]
         pub struct $name $(<const $cmd: bpf_cmd>)? { $($(#[$note])* pub $member: $ty),* }
-        const _: () = assert!(0 $(+ size_of::<$ty>())* == $size);
+        const _: () = {
+            $(const $cmd: bpf_cmd = 0;)?
+            assert!(0 $(+ size_of::<$ty>())* == size_of::<$name $(<$cmd>)?>());
+        };
         // SAFETY: every member is `Plain`, or this does not compile, and their sizes add up to that of the record.
         unsafe impl $(<const $cmd: bpf_cmd>)? Plain for $name $(<$cmd>)? {
             const HAS_ADDRS: bool = false $(|| <$ty as Plain>::HAS_ADDRS)*;
@@ -88,30 +91,28 @@ macro_rules! record {
 
 /// Declares records, each with the command it belongs to.
 macro_rules! attrs {
-    ($($(#[$doc:meta])* $name:ident: $cmd:ident, $size:literal $members:tt)*) => {$(
-        record! { $(#[$doc])* $name: $size $members }
+    ($($(#[$doc:meta])* $name:ident: $cmd:ident $members:tt)*) => {$(
+        record! { $(#[$doc])* $name $members }
         // SAFETY: the record of this command, all of it.
         unsafe impl Attr for $name {
             const CMD: bpf_cmd = $cmd;
         }
-        const _: () = assert!(size_of::<$name>() == $size);
     )*};
 }
 
 /// Declares records that several commands share: with each command it is a type of its own.
 macro_rules! shared_attrs {
-    ($($(#[$doc:meta])* $name:ident: $size:literal $members:tt)*) => {$(
-        record! { $(#[$doc])* $name [CMD]: $size $members }
+    ($($(#[$doc:meta])* $name:ident $members:tt)*) => {$(
+        record! { $(#[$doc])* $name [CMD] $members }
         // SAFETY: the record of these commands, all of it.
         unsafe impl<const CMD: bpf_cmd> Attr for $name<CMD> {
             const CMD: bpf_cmd = CMD;
         }
-        const _: () = assert!(size_of::<$name<0>>() == $size);
     )*};
 }
 
 attrs! {
-    MapCreate: BPF_MAP_CREATE, 92 {
+    MapCreate: BPF_MAP_CREATE {
         map_type: u32,
         key_size: u32,
         value_size: u32,
@@ -131,16 +132,16 @@ attrs! {
         excl_prog_hash: Addr,
         excl_prog_hash_size: u32,
     }
-    MapGetNextKey: BPF_MAP_GET_NEXT_KEY, 24 {
+    MapGetNextKey: BPF_MAP_GET_NEXT_KEY {
         map_fd: u32,
         pad: u32,
         key: Addr,
         next_key: Addr,
     }
-    MapFreeze: BPF_MAP_FREEZE, 4 {
+    MapFreeze: BPF_MAP_FREEZE {
         map_fd: u32,
     }
-    ProgLoad: BPF_PROG_LOAD, 168 {
+    ProgLoad: BPF_PROG_LOAD {
         prog_type: u32,
         insn_cnt: u32,
         insns: Addr,
@@ -174,7 +175,7 @@ attrs! {
         signature_size: u32,
         keyring_id: i32,
     }
-    ProgTestRun: BPF_PROG_TEST_RUN, 80 {
+    ProgTestRun: BPF_PROG_TEST_RUN {
         prog_fd: u32,
         retval: u32,
         data_size_in: u32,
@@ -192,38 +193,39 @@ attrs! {
         batch_size: u32,
         pad: u32,
     }
-    BtfGetFdById: BPF_BTF_GET_FD_BY_ID, 16 {
+    BtfGetFdById: BPF_BTF_GET_FD_BY_ID {
         btf_id: u32,
         next_id: u32,
         open_flags: u32,
         fd_by_id_token_fd: i32,
     }
-    ObjGetInfoByFd: BPF_OBJ_GET_INFO_BY_FD, 16 {
+    ObjGetInfoByFd: BPF_OBJ_GET_INFO_BY_FD {
         bpf_fd: u32,
         info_len: u32,
         info: Addr,
     }
-    ProgQuery: BPF_PROG_QUERY, 64 {
+    ProgQuery: BPF_PROG_QUERY {
         /// Also `target_ifindex`.
         target_fd: u32,
         attach_type: u32,
         query_flags: u32,
         attach_flags: u32,
         prog_ids: Addr,
-        count: u32,
+        /// Also `count`, since Linux 6.6.
+        prog_cnt: u32,
         pad: u32,
         prog_attach_flags: Addr,
         link_ids: Addr,
         link_attach_flags: Addr,
         revision: u64,
     }
-    RawTracepointOpen: BPF_RAW_TRACEPOINT_OPEN, 24 {
+    RawTracepointOpen: BPF_RAW_TRACEPOINT_OPEN {
         name: Addr,
         prog_fd: u32,
         pad: u32,
         cookie: u64,
     }
-    BtfLoad: BPF_BTF_LOAD, 40 {
+    BtfLoad: BPF_BTF_LOAD {
         btf: Addr,
         btf_log_buf: Addr,
         btf_size: u32,
@@ -233,7 +235,7 @@ attrs! {
         btf_flags: u32,
         btf_token_fd: i32,
     }
-    TaskFdQuery: BPF_TASK_FD_QUERY, 48 {
+    TaskFdQuery: BPF_TASK_FD_QUERY {
         pid: u32,
         fd: u32,
         flags: u32,
@@ -244,7 +246,7 @@ attrs! {
         probe_offset: u64,
         probe_addr: u64,
     }
-    LinkUpdate: BPF_LINK_UPDATE, 16 {
+    LinkUpdate: BPF_LINK_UPDATE {
         link_fd: u32,
         /// Also `new_map_fd`.
         new_prog_fd: u32,
@@ -252,33 +254,33 @@ attrs! {
         /// Also `old_map_fd`.
         old_prog_fd: u32,
     }
-    LinkDetach: BPF_LINK_DETACH, 4 {
+    LinkDetach: BPF_LINK_DETACH {
         link_fd: u32,
     }
-    EnableStats: BPF_ENABLE_STATS, 4 {
+    EnableStats: BPF_ENABLE_STATS {
         type_: u32,
     }
-    IterCreate: BPF_ITER_CREATE, 8 {
+    IterCreate: BPF_ITER_CREATE {
         link_fd: u32,
         flags: u32,
     }
-    ProgBindMap: BPF_PROG_BIND_MAP, 12 {
+    ProgBindMap: BPF_PROG_BIND_MAP {
         prog_fd: u32,
         map_fd: u32,
         flags: u32,
     }
-    TokenCreate: BPF_TOKEN_CREATE, 8 {
+    TokenCreate: BPF_TOKEN_CREATE {
         flags: u32,
         bpffs_fd: u32,
     }
-    ProgStreamRead: BPF_PROG_STREAM_READ_BY_FD, 24 {
+    ProgStreamRead: BPF_PROG_STREAM_READ_BY_FD {
         stream_buf: Addr,
         stream_buf_len: u32,
         stream_id: u32,
         prog_fd: u32,
         pad: u32,
     }
-    ProgAssocStructOps: BPF_PROG_ASSOC_STRUCT_OPS, 12 {
+    ProgAssocStructOps: BPF_PROG_ASSOC_STRUCT_OPS {
         map_fd: u32,
         prog_fd: u32,
         flags: u32,
@@ -287,7 +289,7 @@ attrs! {
 
 shared_attrs! {
     /// Of the four commands that look up, update and delete an element.
-    MapElem: 32 {
+    MapElem {
         map_fd: u32,
         pad: u32,
         key: Addr,
@@ -295,7 +297,7 @@ shared_attrs! {
         flags: u64,
     }
     /// Of the four batch commands.
-    MapBatch: 56 {
+    MapBatch {
         in_batch: Addr,
         out_batch: Addr,
         keys: Addr,
@@ -306,14 +308,14 @@ shared_attrs! {
         flags: u64,
     }
     /// `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
-    ObjPath: 20 {
+    ObjPath {
         pathname: Addr,
         bpf_fd: u32,
         file_flags: u32,
         path_fd: i32,
     }
     /// `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`.
-    ProgAttachDetach: 32 {
+    ProgAttachDetach {
         /// Also `target_ifindex`.
         target_fd: u32,
         attach_bpf_fd: u32,
@@ -325,13 +327,13 @@ shared_attrs! {
         expected_revision: u64,
     }
     /// Of the four commands that walk through ids.
-    GetNextId: 12 {
+    GetNextId {
         start_id: u32,
         next_id: u32,
         open_flags: u32,
     }
     /// Of the three commands that open a program, a map or a link by its id.
-    GetFdById: 12 {
+    GetFdById {
         /// Also `prog_id`, `map_id`, `link_id`.
         start_id: u32,
         next_id: u32,
@@ -370,10 +372,10 @@ unsafe impl<M: LinkMember> Attr for LinkCreate<M> {
 
 macro_rules! link_members {
     ($($(#[$doc:meta])* $name:ident $members:tt)*) => {$(
-        record! { $(#[$doc])* $name: 48 $members }
-        // SAFETY: `record!` packs it and asserts its size.
+        record! { $(#[$doc])* $name $members }
+        // SAFETY: `record!` packs it; its size is asserted below.
         unsafe impl LinkMember for $name {}
-        const _: () = assert!(size_of::<LinkCreate<$name>>() == 64);
+        const _: () = assert!(size_of::<$name>() == 48 && size_of::<LinkCreate<$name>>() == 64);
     )*};
 }
 

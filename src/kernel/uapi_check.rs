@@ -98,7 +98,7 @@ same_place! {
     ProgQuery: query_flags = bpf_attr: query.query_flags;
     ProgQuery: attach_flags = bpf_attr: query.attach_flags;
     ProgQuery: prog_ids = bpf_attr: query.prog_ids;
-    ProgQuery: count = bpf_attr: query.__bindgen_anon_2.count;
+    ProgQuery: prog_cnt = bpf_attr: query.__bindgen_anon_2.prog_cnt;
     ProgQuery: prog_attach_flags = bpf_attr: query.prog_attach_flags;
     ProgQuery: link_ids = bpf_attr: query.link_ids;
     ProgQuery: link_attach_flags = bpf_attr: query.link_attach_flags;

@@ -98,7 +98,7 @@ table! {
         query_flags = "query_flags",
         attach_flags = "attach_flags",
         prog_ids = "prog_ids",
-        count = "count",
+        prog_cnt = "prog_cnt",
         pad = _,
         prog_attach_flags = "prog_attach_flags",
         link_ids = "link_ids",
