@@ -8,6 +8,8 @@
 
 #[rustfmt::skip]
 mod fields;
+#[cfg(test)]
+pub(crate) use fields::every_opts;
 pub mod maps;
 pub mod programs;
 pub mod btf;

@@ -2,7 +2,7 @@
 
 use super::opts_offsets::{self, Row};
 use super::warnings;
-use crate::api::{attach::*, btf::*, links::*, maps::*, objects::*, programs::*, tokens::*, tracing::*};
+use crate::api::{attach::*, btf::*, every_opts, links::*, maps::*, objects::*, programs::*, tokens::*, tracing::*};
 use crate::error::EINVAL;
 use crate::opts::{self, Field, InOut, Opts};
 
@@ -22,16 +22,17 @@ fn gives_whole_fields<T: Opts>(rows: &[Row]) {
         let given = unsafe { opts::read(caller.as_ptr().cast::<T>()) }.expect("a valid size");
         // SAFETY: every byte of the copy is initialised: it was zeroed as bytes.
         let given = unsafe { std::slice::from_raw_parts((&raw const given).cast::<u8>(), size_of::<T>()) };
-        for (field, offset, size) in opts_offsets::places(rows).into_iter().skip(1) {
+        for (field, offset, size) in opts_offsets::all_places(rows, T::ENDS).into_iter().skip(1) {
             let expected = if offset + size <= sz { 0xa5 } else { 0 };
-            assert!(given[offset..offset + size].iter().all(|&b| b == expected), "{field} at sz {sz}");
+            assert!(given[offset..offset + size].iter().all(|&b| b == expected), "{field} at {offset}, sz {sz}");
         }
     }
 }
 
 /// What is refused, with a warning: less than a `size_t`, and a byte after the last field that is not zero.
 fn refuses<T: Opts>(rows: &[Row]) {
-    let known = opts_offsets::places(rows).iter().map(|(_, offset, size)| offset + size).max().expect("rows");
+    let known =
+        opts_offsets::all_places(rows, T::ENDS).iter().map(|(_, offset, size)| offset + size).max().expect("rows");
     assert_eq!(T::KNOWN, known, "{:?}", T::NAME);
     let read = |caller: &[u8]| {
         // SAFETY: the memory is as long as its first word says.
@@ -64,7 +65,10 @@ macro_rules! protocol {
             refuses::<$opts>(opts_offsets::$rows);
             assert_eq!($opts::NAME.to_str(), Ok(stringify!($opts)));
         }
-    )*};
+    )*
+    /// The structs that libbpf 1.7.0 has.
+    const WITH_ROWS: &[&str] = &["bpf_link_create_opts", $(stringify!($opts)),*];
+    };
 }
 
 protocol! {
@@ -87,6 +91,23 @@ protocol! {
     stream_read: bpf_prog_stream_read_opts, BPF_PROG_STREAM_READ_OPTS;
     assoc_struct_ops: bpf_prog_assoc_struct_ops_opts, BPF_PROG_ASSOC_STRUCT_OPS_OPTS;
 }
+
+macro_rules! without_rows {
+    ($($opts:ident,)*) => {
+        #[test]
+        fn structs_that_libbpf_1_7_0_does_not_have() {
+            $(if !WITH_ROWS.contains(&stringify!($opts)) {
+                gives_whole_fields::<$opts>(opts_offsets::NEW);
+                refuses::<$opts>(opts_offsets::NEW);
+                assert_eq!($opts::NAME.to_str(), Ok(stringify!($opts)));
+            })*
+            let all = [$(stringify!($opts)),*];
+            assert!(WITH_ROWS.iter().all(|name| all.contains(name)), "a struct of libbpf 1.7.0 is missing: {all:?}");
+        }
+    };
+}
+
+every_opts!(without_rows);
 
 /// The union of `bpf_link_create_opts` is copied by member; the head is as any struct.
 #[test]
