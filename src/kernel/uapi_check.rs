@@ -17,6 +17,13 @@ macro_rules! same_place {
     };
 }
 
+// Nothing follows the last of the kernel's members but a pad to 8 bytes.
+macro_rules! last_member {
+    ($($record:ty: $member:ident;)*) => {
+        $(const _: () = assert!(size_of::<$record>() - offset_of!($record, $member) <= 8);)*
+    };
+}
+
 same_place! {
     MapCreate: map_type = bpf_attr: __bindgen_anon_1.map_type;
     MapCreate: key_size = bpf_attr: __bindgen_anon_1.key_size;
@@ -244,4 +251,33 @@ same_place! {
     CommonAttr: log_size = bpf_common_attr: log_size;
     CommonAttr: log_level = bpf_common_attr: log_level;
     CommonAttr: log_true_size = bpf_common_attr: log_true_size;
+}
+
+last_member! {
+    MapCreate: excl_prog_hash_size;
+    MapGetNextKey: next_key;
+    MapFreeze: map_fd;
+    ProgLoad: keyring_id;
+    ProgTestRun: batch_size;
+    BtfGetFdById: fd_by_id_token_fd;
+    ObjGetInfoByFd: info;
+    ProgQuery: revision;
+    RawTracepointOpen: cookie;
+    BtfLoad: btf_token_fd;
+    TaskFdQuery: probe_addr;
+    LinkUpdate: old_prog_fd;
+    LinkDetach: link_fd;
+    EnableStats: type_;
+    IterCreate: flags;
+    ProgBindMap: flags;
+    TokenCreate: bpffs_fd;
+    ProgStreamRead: prog_fd;
+    ProgAssocStructOps: flags;
+    MapElem<0>: flags;
+    MapBatch<0>: flags;
+    ObjPath<0>: path_fd;
+    ProgAttachDetach<0>: expected_revision;
+    GetNextId<0>: open_flags;
+    GetFdById<0>: open_flags;
+    CommonAttr: log_true_size;
 }

@@ -98,7 +98,9 @@ fn every_function_sends_its_command_and_nothing_but_zeros_for_zeros() {
     for (function, call, cmd, size) in CASES {
         let (result, calls) = with_answers([returns(3)], call);
         assert_eq!((result, calls.len()), (3, 1), "{function}");
-        assert_eq!((calls[0].cmd, &calls[0].attr), (*cmd, &vec![0; *size]), "{function}");
+        assert_eq!(calls[0].cmd, *cmd, "{function}");
+        // Members that libbpf 1.7.0 does not have come after those that it has.
+        assert!(calls[0].attr.len() >= *size && calls[0].attr.iter().all(|&byte| byte == 0), "{function}");
     }
 }
 

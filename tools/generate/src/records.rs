@@ -43,6 +43,14 @@ macro_rules! same_place {
     };
 }
 
+
+// Nothing follows the last of the kernel's members but a pad to 8 bytes.
+macro_rules! last_member {
+    ($($record:ty: $member:ident;)*) => {
+        $(const _: () = assert!(size_of::<$record>() - offset_of!($record, $member) <= 8);)*
+    };
+}
+
 ";
 
 const TABLE_PREAMBLE: &str = "\
@@ -52,8 +60,12 @@ const TABLE_PREAMBLE: &str = "\
 
 /// Writes the comparison at compile time.
 pub fn check(root: &Path, out: &Path) -> Result<(), String> {
-    let mut lines = Vec::new();
+    let (mut lines, mut last) = (Vec::new(), String::new());
     for Compared { rust_type, of, pairs, .. } in compare(root)? {
+        // All that may follow in a LinkCreate is of the same length.
+        if let Some(pair) = pairs.iter().rfind(|pair| pair.kernel.is_some()).filter(|pair| !pair.member.contains('.')) {
+            let _ = writeln!(last, "    {rust_type}: {};", pair.member);
+        }
         for Pair { member, kernel } in pairs {
             let Some(Found { path, .. }) = kernel else { continue };
             let line = format!("    {rust_type}: {member} = {of}: {path};\n");
@@ -63,7 +75,7 @@ pub fn check(root: &Path, out: &Path) -> Result<(), String> {
             }
         }
     }
-    let text = format!("{CHECK_PREAMBLE}same_place! {{\n{}}}\n", lines.concat());
+    let text = format!("{CHECK_PREAMBLE}same_place! {{\n{}}}\n\nlast_member! {{\n{last}}}\n", lines.concat());
     save(out, &text)
 }
 
