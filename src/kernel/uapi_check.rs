@@ -17,7 +17,6 @@ macro_rules! same_place {
     };
 }
 
-
 // Nothing follows the last of the kernel's members but a pad to 8 bytes.
 macro_rules! last_member {
     ($($record:ty: $member:ident;)*) => {
