@@ -143,6 +143,13 @@ install uninstall:
 	@$(foreach name,DESTDIR PREFIX LIBDIR INCLUDEDIR BINDIR MANDIR OUT VERSION SONAME STRIP PKG_CONFIG LIBBPF LIBBPF_VERSION,$(name)=$(call quote,$($(name)))) \
 		tools/install $@
 
+# The tests and the demo use the library as installed here, with its debug information.
+.PHONY: stage
+stage: all ## install into the build directory, for tests and demo
+	@$(MAKE) --no-print-directory -s install DESTDIR= STRIP=true PREFIX=$(call quote,$(call absolute,$(STAGE))) \
+		LIBDIR=$(call quote,$(call absolute,$(STAGE))/lib) INCLUDEDIR=$(call quote,$(call absolute,$(STAGE))/include) \
+		BINDIR=$(call quote,$(call absolute,$(STAGE))/bin) MANDIR=$(call quote,$(call absolute,$(STAGE))/share/man)
+
 # ---- Generated files ------------------------------------------------------------------------
 # They are committed. CONTRIBUTING.md says what each is made from; tests/source/generated checks that they are current.
 

@@ -1,12 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# `make stage`, `make demo` and `make check`. INSTALL_DEPS=no: nothing is installed.
-
-# The tests and the demo use the library as installed here, with its debug information.
-.PHONY: stage
-stage: all ## install into the build directory, for tests and demo
-	@$(MAKE) --no-print-directory -s install DESTDIR= STRIP=true PREFIX=$(call quote,$(call absolute,$(STAGE))) \
-		LIBDIR=$(call quote,$(call absolute,$(STAGE))/lib) INCLUDEDIR=$(call quote,$(call absolute,$(STAGE))/include) \
-		BINDIR=$(call quote,$(call absolute,$(STAGE))/bin) MANDIR=$(call quote,$(call absolute,$(STAGE))/share/man)
+# `make demo` and `make check`. INSTALL_DEPS=no: nothing is installed.
 
 .PHONY: demo
 demo: ## load and run a program in this kernel, in three ways
