@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attaching programs to cgroups, network devices and other hooks, and querying what is attached.
 
 use core::ffi::c_int;

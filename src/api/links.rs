@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Links: attachments that live as long as a descriptor or a pin.
 
 use core::ffi::{c_char, c_int, c_ulong};

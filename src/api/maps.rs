@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Maps: creating them, their elements one by one and in batches.
 
 use core::ffi::{c_char, c_int, c_void};

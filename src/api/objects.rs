@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Common to all objects: ids, descriptors by id, information, pins in a BPF file system.
 
 use core::ffi::{c_char, c_int, c_void};

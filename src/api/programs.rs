@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Programs: loading, running, binding, reading their output streams.
 
 use core::ffi::{c_char, c_int, c_void};

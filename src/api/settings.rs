@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Settings of the process, and libbpf's older error convention.
 
 use core::ffi::{c_int, c_long, c_void};

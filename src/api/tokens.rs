@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tokens: BPF privileges that a BPF file system delegates.
 
 use core::ffi::c_int;

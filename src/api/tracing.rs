@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tracing: raw tracepoints, what a task's descriptor traces, run-time statistics.
 
 use core::ffi::{c_char, c_int};

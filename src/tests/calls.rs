@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What every function sends: its command, as many bytes as belong to it, and nothing that
 //! the caller did not give; and the return protocol.
 

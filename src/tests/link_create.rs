@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `bpf_link_create`: what each attach type sends, what it refuses, when it falls back.
 
 use std::ptr::null;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Unit tests of what is pure, over a scripted kernel where a call is made: no privilege needed.
 
 mod calls;

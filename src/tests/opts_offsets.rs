@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where the contract says that each field of each `*_opts` struct lies: on LP64, on ILP32
 //! (i386), and how many bytes it has there. Written down from libbpf's own headers.
 

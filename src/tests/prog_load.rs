@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `bpf_prog_load`: its checks, the EAGAIN loop, the repair of records, the log retry.
 
 use std::mem::offset_of;

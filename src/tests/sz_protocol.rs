@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The `sz` protocol, with every opts struct and at every size.
 
 use super::opts_offsets::{self, Row};

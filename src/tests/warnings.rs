@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where warnings go in a unit test: into a file of the thread's own, in memory.
 
 use core::ffi::c_int;
