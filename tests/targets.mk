@@ -17,6 +17,7 @@ check: ## run every test that this machine can run, and count them
 	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/check \
 		"Rust: lints, unit tests" tests/source/rust \
 		"members left out of opts lists" tests/source/opts-lists \
+		"addresses only through unsafe calls" tests/source/addresses \
 		"README and the demo" tests/installed/readme \
 		"symbols of the libraries" tests/installed/symbols \
 		"headers" tests/installed/headers \
