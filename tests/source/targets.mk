@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# The promised oldest Rust, and another Debian. Not in the source archive: they take git and the whole workspace.
+
+.PHONY: check-msrv
+check-msrv: ## build the workspace and run the unit tests with the oldest Rust that is promised
+	@tools/need build
+	@tools/check "the oldest Rust" tests/source/msrv
+
+.PHONY: check-debian13
+check-debian13: ## make demo and make check in a bare Debian 13, with its own Rust, in a chroot; takes root
+	@PLAIN=yes tools/in-debian trixie make demo
+	@tools/in-debian trixie make check
