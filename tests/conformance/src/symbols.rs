@@ -65,13 +65,13 @@ fn compare(library: &Path) -> Result<Count, NoResult> {
     for node in ours.nodes.keys().filter(|node| node.starts_with(LIBBPF) && !reference.nodes.contains_key(*node)) {
         let is_newer = release(node).is_some_and(|release| release > last);
         count.check(is_newer, || format!("libbpf has no node {node}"));
-        newer.push(node);
+        newer.extend(is_newer.then_some(node.as_str()));
     }
     for symbol in &ours.symbols {
         let node = symbol.rsplit('@').next().unwrap_or_default();
         if reference.nodes.contains_key(node) {
             count.check(reference.symbols.contains(symbol), || format!("libbpf does not export {symbol}"));
-        } else if node.starts_with(LIBBPF) {
+        } else if newer.contains(&node) {
             newer.push(symbol);
         } else {
             count.check(ours.nodes.contains_key(node), || format!("{symbol} has no version node"));
