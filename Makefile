@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # sysbpf: libbpf's bpf.h in Rust. `make help` lists the targets.
 
 PREFIX     ?= /usr/local

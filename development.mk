@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Targets of the repository that the source archive has not: they take git, crates and kernels that are not in it.
 
 # ---- Packaging ------------------------------------------------------------------------------

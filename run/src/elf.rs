@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What an ELF file says of itself to whoever loads it. The file may be any bytes at all: every
 //! read is checked, and what does not fit is not there.
 

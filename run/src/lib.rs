@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `sysbpf-run`: runs a program with the library preloaded, so that the functions of
 //! `<bpf/bpf.h>` that it calls are sysbpf's, while the rest of libbpf stays the real one's.
 //!

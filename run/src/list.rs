@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Memory that grows, from libc: there is no standard library here to have it from.
 
 use core::ffi::CStr;

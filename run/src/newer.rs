@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Is the libbpf that the program would load newer than what is preloaded? Then the program may
 //! use options that the preloaded functions do not know.
 

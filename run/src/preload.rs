@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the environment becomes: how the library is named in it, and nothing else.
 
 use crate::list::{NoMemory, Text};

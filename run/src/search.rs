@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where things are: the program that a name means, and the library.
 
 use core::ffi::CStr;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The system, as far as it is asked: files, the terminal, other programs.
 
 use core::ffi::{CStr, c_char, c_int};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! libbpf-sys asks for libbpf without saying where it is: pkg-config knows.
 
 fn main() {
