@@ -134,7 +134,7 @@ static void mount_bpffs(void)
 	atexit(remove_directory);
 	step("private mount namespace", unshare(CLONE_NEWNS) ? -errno : 0);
 	int err = mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ? errno : 0;
-	/* In a chroot, / may not be a mount point. The mount is then visible outside until remove_directory(). */
+	/* In a chroot, / may not be a mount point. The mount may then be visible outside, until remove_directory(). */
 	if (err == EINVAL)
 		printf("%-46s not sure: / is not a mount point\n", "mounts kept inside that namespace");
 	else

@@ -204,7 +204,7 @@ def mount_bpffs():
     mount.argtypes = [c_char_p, c_char_p, c_char_p, ctypes.c_ulong, c_void_p]
     step("private mount namespace", negative_errno(libc.unshare(CLONE_NEWNS)))
     answer = negative_errno(mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
-    # In a chroot, / may not be a mount point. The mount is then visible outside until remove_directory().
+    # In a chroot, / may not be a mount point. The mount may then be visible outside, until remove_directory().
     if answer == -errno.EINVAL:
         print(f"{'mounts kept inside that namespace':<46} not sure: / is not a mount point")
     else:
