@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Targets of the repository that the source archive has not: they take git, crates and kernels that are not in it.
+# Targets that are not in the source archive: they need git, or crates and kernels that it does not contain.
 
 # ---- Packaging ------------------------------------------------------------------------------
 
@@ -15,13 +15,13 @@ deb: ## build the Debian packages in target/deb
 
 # ---- Comparing with libbpf ------------------------------------------------------------------
 
-# What `make check` has beside the library's own tests.
+# Checks that `make check` runs in addition to those in the Makefile.
 comparisons = "costs that are not time" tests/installed/costs \
 	"against libbpf 1.7.0, briefly" "tests/source/conformance run --cases 3000" \
 	"headers against libbpf 1.7.0" "tests/source/conformance headers" \
 	"real programs on both libraries" tests/programs/run
 
-# Both loaded in one process.
+# Loads both libraries into one process.
 CONFORMANCE = $(CARGO) run -q --locked --profile tool -p conformance --
 
 .PHONY: conformance conformance-quick
@@ -61,12 +61,12 @@ check-kernels: ## run the C tests on this kernel and on booted ones, 5.10 to 7.2
 	@tests/kernels/check
 
 .PHONY: check-kernel-failures
-check-kernel-failures: ## what check-kernels does without a network, with a tampered mirror, with a kernel that hangs
+check-kernel-failures: ## test how check-kernels fails: without a network, with a tampered mirror, with a kernel that hangs
 	@tools/need build -- kernels
 	@tests/kernels/check-failures
 
 .PHONY: update-kernels
-update-kernels: ## write tests/kernels/lock anew: the newest packages that the mirror has
+update-kernels: ## update tests/kernels/lock to the newest packages of the mirror
 	@tests/kernels/update
 
 .PHONY: check-arches
@@ -81,11 +81,11 @@ check-arch-kernels: ## run the C tests on booted arm64 and s390x only
 	@tests/kernels/check arm64 s390x
 
 .PHONY: check-msrv
-check-msrv: ## build the workspace and run the unit tests with the oldest Rust that is promised
+check-msrv: ## build the workspace and run the unit tests with the oldest Rust that is supported
 	@tools/need build
 	@tools/check "the oldest Rust" tests/source/msrv
 
 .PHONY: check-debian13
-check-debian13: ## make demo and make check in a bare Debian 13, with its own Rust, in a chroot; takes root
+check-debian13: ## make demo and make check in a bare Debian 13, with its own Rust, in a chroot; needs root
 	@PLAIN=yes tools/in-debian trixie make demo
 	@tools/in-debian trixie make check
