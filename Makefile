@@ -143,13 +143,6 @@ install uninstall:
 	@$(foreach name,DESTDIR PREFIX LIBDIR INCLUDEDIR BINDIR MANDIR OUT VERSION SONAME STRIP PKG_CONFIG LIBBPF LIBBPF_VERSION,$(name)=$(call quote,$($(name)))) \
 		tools/install $@
 
-# The tests and the demo use the library as installed here, with debug information.
-.PHONY: stage
-stage: all ## install into the build directory, for tests and demo
-	@$(MAKE) --no-print-directory -s install DESTDIR= STRIP=true PREFIX=$(call quote,$(call absolute,$(STAGE))) \
-		LIBDIR=$(call quote,$(call absolute,$(STAGE))/lib) INCLUDEDIR=$(call quote,$(call absolute,$(STAGE))/include) \
-		BINDIR=$(call quote,$(call absolute,$(STAGE))/bin) MANDIR=$(call quote,$(call absolute,$(STAGE))/share/man)
-
 # ---- Generated files ------------------------------------------------------------------------
 
 HEADER   ?= include/bpf/bpf.h
@@ -189,48 +182,7 @@ bindings: ## regenerate src/kernel/uapi.rs and python's linux_bpf.py from the ne
 	@$(generate) bindings "$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))" $(call quote,$(call absolute,$(BINDINGS)))
 	@$(generate) python-linux "$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))" $(call quote,$(call absolute,$(PYTHON_LINUX_BPF)))
 
-# ---- Packaging ------------------------------------------------------------------------------
+# ---- Testing and packaging ------------------------------------------------------------------
+# Each directory defines its own targets. The source archive does not contain all of these directories.
 
-.PHONY: wheel
-wheel: ## build the Python wheel, which bundles the library, in target/wheel
-	@tools/need build python
-	@$(MAKE) --no-print-directory stage
-	@tools/wheel $(call quote,$(call absolute,$(TARGET))/wheel) $(call quote,$(call absolute,$(STAGE))/lib/$(SONAME))
-
-# ---- Trying and testing ---------------------------------------------------------------------
-# Both install the packages they need; INSTALL_DEPS=no prevents that.
-
-.PHONY: demo
-demo: ## load and run a program in this kernel, in three ways
-	@tools/need build demo
-	@$(MAKE) --no-print-directory stage
-	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/demo
-
-.PHONY: check
-check: ## run every test that this machine can run, and count them
-	@tools/need build -- demo check conformance programs python dist deb packages
-	@$(MAKE) --no-print-directory stage
-	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/check \
-		"Rust: lints, unit tests" tests/source/rust \
-		"members left out of opts lists" tests/source/opts-lists \
-		"README and the demo" tests/installed/readme \
-		"symbols of the libraries" tests/installed/symbols \
-		"headers" tests/installed/headers \
-		"builds of the library" tests/installed/builds \
-		"install, pkg-config, drop-in" tests/installed/install \
-		"generated files" tests/source/generated \
-		"C tests, shared library" "tests/source/c shared" \
-		"C tests, static library" "tests/source/c static" \
-		"every function covered" tests/source/coverage \
-		"Python with ctypes" tests/installed/python \
-		"Python package" tests/installed/python-package \
-		"demo" tests/installed/demo \
-		"sysbpf-run" tests/installed/sysbpf-run \
-		"manual pages" tests/installed/manpages \
-		"build systems" tests/installed/build-systems \
-		"source archive, Debian packages" tests/installed/packages \
-		"what is missing on a machine" tests/source/need \
-		$(comparisons)
-
-# Targets that need a clone: not in the source archive.
--include development.mk
+include $(wildcard tests/targets.mk tests/*/targets.mk python/targets.mk bench/targets.mk packaging/targets.mk)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# The comparison with libbpf 1.7.0.
+
+more_checks += "costs that are not time" tests/installed/costs \
+	"against libbpf 1.7.0, briefly" "tests/source/conformance run --cases 3000" \
+	"headers against libbpf 1.7.0" "tests/source/conformance headers"
+
+# Loads both libraries into one process.
+CONFORMANCE = $(CARGO) run -q --locked --profile tool -p conformance --
+
+.PHONY: conformance conformance-quick
+conformance: CASES = 100000
+conformance-quick: CASES = 2000
+conformance: ## compare every function with libbpf 1.7.0, 100,000 cases each, and the headers
+conformance-quick: ## the same with 2,000 cases each
+conformance conformance-quick:
+	@tools/need build conformance
+	@$(MAKE) --no-print-directory stage
+	@$(CONFORMANCE) headers --include $(STAGE)/include/sysbpf
+	@$(CONFORMANCE) run --library $(STAGE)/lib/$(SONAME) --cases $(CASES)
+
+.PHONY: mutations
+mutations: ## introduce ten small bugs, and check that the comparison detects each
+	@tools/need build conformance
+	@tests/conformance/mutations/run
+
+.PHONY: compat
+compat: ## regenerate the tables of docs/compat.md, after make check
+	tests-c/coverage abi/libsysbpf.symbols $(TARGET)/tests-c/*/ >$(TARGET)/coverage
+	$(CONFORMANCE) differences --markdown >$(TARGET)/differences
+	tools/compat $(TARGET)/coverage $(TARGET)/differences

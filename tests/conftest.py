@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Makes pytest report what tools/check counts.
+
+A skip is printed as "SKIP TEST: REASON" and is a failure where CI=true, except for news() (see harness.py).
+The last line is "NAME: N passed, N failed, N skipped".
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness import News
+
+CI = os.environ.get("CI") == "true"
+
+# What became of each test: "passed", "failed" or "skipped".
+outcomes: dict[str, str] = {}
+skips: list[str] = []
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.skipped and CI and not (call.excinfo and call.excinfo.errisinstance(News)):
+        report.outcome = "failed"
+        report.longrepr = f"{reason(report)}, which is an error in CI"
+
+
+def reason(report) -> str:
+    longrepr = report.longrepr
+    text = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+    return text.removeprefix("Skipped: ").removeprefix("harness.News: ")
+
+
+def pytest_runtest_logreport(report) -> None:
+    # A test reports its setup, its call and its teardown; a failure of any of them is the test's.
+    if report.failed or outcomes.get(report.nodeid) == "failed":
+        outcomes[report.nodeid] = "failed"
+    elif report.skipped:
+        outcomes[report.nodeid] = "skipped"
+        skips.append(f"SKIP {report.nodeid.split('::', 1)[1]}: {reason(report)}")
+    elif report.when == "call":
+        outcomes[report.nodeid] = "passed"
+
+
+def pytest_collectreport(report) -> None:
+    """A file that cannot be read is a failure; a file that skips itself is a skip."""
+    if report.skipped:
+        outcomes[report.nodeid] = "failed" if CI else "skipped"
+        skips.append(f"FAIL all: {reason(report)}, which is an error in CI" if CI else f"SKIP all: {reason(report)}")
+    elif report.failed:
+        outcomes[report.nodeid] = "failed"
+
+
+def count(outcome: str) -> int:
+    return list(outcomes.values()).count(outcome)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus) -> None:
+    # A file that skips itself is no error, but running nothing is.
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and outcomes:
+        session.exitstatus = 1 if count("failed") else 0
+
+
+def pytest_unconfigure(config) -> None:
+    if config.option.collectonly:
+        return
+    for line in skips:
+        print(line)
+    name = " ".join(Path(arg.split("::")[0]).stem.removeprefix("test_") for arg in config.args)
+    print(f"{name}: {count('passed')} passed, {count('failed')} failed, {count('skipped')} skipped")

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# `make stage`, `make demo` and `make check`. The last two install the packages they need, unless INSTALL_DEPS=no is given.
+
+# The tests and the demo use the library as installed here, with debug information.
+.PHONY: stage
+stage: all ## install into the build directory, for tests and demo
+	@$(MAKE) --no-print-directory -s install DESTDIR= STRIP=true PREFIX=$(call quote,$(call absolute,$(STAGE))) \
+		LIBDIR=$(call quote,$(call absolute,$(STAGE))/lib) INCLUDEDIR=$(call quote,$(call absolute,$(STAGE))/include) \
+		BINDIR=$(call quote,$(call absolute,$(STAGE))/bin) MANDIR=$(call quote,$(call absolute,$(STAGE))/share/man)
+
+.PHONY: demo
+demo: ## load and run a program on this kernel, in three ways
+	@tools/need build demo
+	@$(MAKE) --no-print-directory stage
+	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/demo
+
+# Checks that other targets.mk files add to `make check`: pairs of a name and a command.
+more_checks :=
+
+.PHONY: check
+check: ## run every test that this machine can run, and count them
+	@tools/need build -- demo check conformance programs python dist deb packages
+	@$(MAKE) --no-print-directory stage
+	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/check \
+		"Rust: lints, unit tests" tests/source/rust \
+		"members left out of opts lists" tests/source/opts-lists \
+		"README and the demo" tests/installed/readme \
+		"symbols of the libraries" tests/installed/symbols \
+		"headers" tests/installed/headers \
+		"builds of the library" tests/installed/builds \
+		"install, pkg-config, drop-in" tests/installed/install \
+		"generated files" tests/source/generated \
+		"C tests, shared library" "tests/source/c shared" \
+		"C tests, static library" "tests/source/c static" \
+		"every function covered" tests/source/coverage \
+		"Python with ctypes" tests/installed/python \
+		"Python package" tests/installed/python-package \
+		"demo" tests/installed/demo \
+		"sysbpf-run" tests/installed/sysbpf-run \
+		"manual pages" tests/installed/manpages \
+		"build systems" tests/installed/build-systems \
+		"source archive, Debian packages" tests/installed/packages \
+		"what is missing on a machine" tests/source/need \
+		$(more_checks)
