@@ -24,6 +24,15 @@ static int fds_before;
 /* One file for all of a program's captures of stderr. */
 static int captured = -1, saved_stderr;
 
+/* SYSBPF_TESTS='keys_are_*' in the environment: run only the test functions that match. */
+__attribute__((constructor)) static void select_tests(void)
+{
+	const char *pattern = getenv("SYSBPF_TESTS");
+
+	if (pattern)
+		cmocka_set_test_filter(pattern);
+}
+
 int test_begin(void **state)
 {
 	test_name = *state;

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# `make demo` and `make check`. INSTALL_DEPS=no: nothing is installed.
+# `make demo` and `make check`. They install the packages that they need, unless INSTALL_DEPS=no is given.
 
 .PHONY: demo
-demo: ## load and run a program in this kernel, in three ways
+demo: ## load and run a program on this kernel, in three ways
 	@tools/need build demo
 	@$(MAKE) --no-print-directory stage
 	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/demo
 
-# What directories that are not in the source archive add to `make check`: pairs of a name and a command.
+# Checks that other targets.mk files add to `make check`: pairs of a name and a command.
 more_checks :=
 
 .PHONY: check
