@@ -81,10 +81,11 @@ check-arch-kernels: ## run the C tests on booted arm64 and s390x only
 
 .PHONY: check-msrv
 check-msrv: ## build the workspace and run the unit tests with the oldest Rust that is promised
-	@tools/need build
+	@tools/need build -- fetch
 	@tools/check "the oldest Rust" tests/source/msrv
 
 .PHONY: check-debian13
 check-debian13: ## make demo and make check in a bare Debian 13, with its own Rust, in a chroot; takes root
+	@tools/need fetch
 	@PLAIN=yes tools/in-debian trixie make demo
 	@tools/in-debian trixie make check

@@ -7,6 +7,7 @@ and, where the target is not this machine's, with Debian's cross compiler and a 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import fnmatch
@@ -91,11 +92,12 @@ def run(*command: str | Path, limit: float | None = None, **options) -> subproce
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(5)
-            except subprocess.TimeoutExpired:
+            # Whatever of the group is left.
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            process.wait()
     return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
