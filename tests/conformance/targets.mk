@@ -6,14 +6,6 @@ more_checks += "costs that are not time" tests/installed/costs \
 	"headers against libbpf 1.7.0" "tests/source/conformance headers" \
 	"symbols against libbpf 1.7.0" "tests/source/conformance symbols"
 
-# `make generate` writes this too.
-TABLE ?= tests/conformance/src/table.rs
-
-generate: conformance-table
-.PHONY: conformance-table
-conformance-table: ## regenerate the table of the conformance runner
-	@$(generate) conformance $(call quote,$(CURDIR)) $(call quote,$(call absolute,$(TABLE)))
-
 CONFORMANCE = $(CARGO) run -q --locked --profile tool -p conformance --
 
 .PHONY: conformance conformance-quick
