@@ -217,7 +217,7 @@ check: ## run every test that this machine can run, and count them
 		"symbols of the libraries" tests/installed/symbols \
 		"headers" tests/installed/headers \
 		"builds of the library" tests/installed/builds \
-		"install, pkg-config, drop-in" tests/installed/install \
+		"install, pkg-config, drop-in" "tests/pytest tests/installed/test_install.py" \
 		"generated files" tests/source/generated \
 		"C tests, shared library" "tests/source/c shared" \
 		"C tests, static library" "tests/source/c static" \
