@@ -215,7 +215,7 @@ check: ## run every test that this machine can run, and count them
 		"members left out of opts lists" tests/source/opts-lists \
 		"README and the demo" tests/installed/readme \
 		"symbols of the libraries" tests/installed/symbols \
-		"headers" tests/installed/headers \
+		"headers" "tests/pytest tests/installed/test_headers.py" \
 		"builds of the library" tests/installed/builds \
 		"install, pkg-config, drop-in" "tests/pytest tests/installed/test_install.py" \
 		"generated files" tests/source/generated \
