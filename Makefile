@@ -225,7 +225,7 @@ check: ## run every test that this machine can run, and count them
 		"Python with ctypes" tests/installed/python \
 		"Python package" tests/installed/python-package \
 		"demo" tests/installed/demo \
-		"sysbpf-run" tests/installed/sysbpf-run \
+		"sysbpf-run" "tests/pytest tests/installed/test_sysbpf_run.py" \
 		"manual pages" tests/installed/manpages \
 		"build systems" tests/installed/build-systems \
 		"source archive, Debian packages" tests/installed/packages \

@@ -147,6 +147,10 @@ def test_install_writes_a_manual_page_for_each_function(installed):
     assert {f"{name}.3sysbpf" for name in functions} <= pages
 
 
+def test_sysbpf_run_is_told_the_prefix_and_the_library_directory(installed):
+    assert (installed / "usr/lib/sysbpf-run/layout").read_text() == "/usr\n/usr/lib/multi\n"
+
+
 def test_no_installed_file_contains_destdir(installed):
     contents = {path: path.read_bytes() for path in installed.rglob("*") if path.is_file()}
     assert [path for path, content in contents.items() if bytes(installed.parent) in content] == []
