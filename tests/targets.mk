@@ -20,9 +20,9 @@ check: ## run every test that this machine can run, and count them
 		"addresses only through unsafe calls" tests/source/addresses \
 		"README and the demo" tests/installed/readme \
 		"symbols of the libraries" tests/installed/symbols \
-		"headers" tests/installed/headers \
+		"headers" "tests/pytest tests/installed/test_headers.py" \
 		"builds of the library" tests/installed/builds \
-		"install, pkg-config, drop-in" tests/installed/install \
+		"install, pkg-config, drop-in" "tests/pytest tests/installed/test_install.py" \
 		"generated files" tests/source/generated \
 		"C tests, shared library" "tests/source/c shared" \
 		"C tests, static library" "tests/source/c static" \
@@ -30,7 +30,7 @@ check: ## run every test that this machine can run, and count them
 		"Python with ctypes" tests/installed/python \
 		"Python package" tests/installed/python-package \
 		"demo" tests/installed/demo \
-		"sysbpf-run" tests/installed/sysbpf-run \
+		"sysbpf-run" "tests/pytest tests/installed/test_sysbpf_run.py" \
 		"manual pages" tests/installed/manpages \
 		"build systems" tests/installed/build-systems \
 		"source archive, Debian packages" tests/installed/packages \
