@@ -222,7 +222,7 @@ check: ## run every test that this machine can run, and count them
 		"C tests, shared library" "tests/source/c shared" \
 		"C tests, static library" "tests/source/c static" \
 		"every function covered" tests/source/coverage \
-		"Python with ctypes" tests/installed/python \
+		"Python with ctypes" "tests/pytest tests/installed/test_ctypes.py" \
 		"Python package" tests/installed/python-package \
 		"demo" tests/installed/demo \
 		"sysbpf-run" tests/installed/sysbpf-run \
