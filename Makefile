@@ -223,7 +223,7 @@ check: ## run every test that this machine can run, and count them
 		"C tests, static library" "tests/source/c static" \
 		"every function covered" tests/source/coverage \
 		"Python with ctypes" "tests/pytest tests/installed/test_ctypes.py" \
-		"Python package" tests/installed/python-package \
+		"Python package" "tests/pytest tests/installed/test_python_package.py" \
 		"demo" tests/installed/demo \
 		"sysbpf-run" tests/installed/sysbpf-run \
 		"manual pages" tests/installed/manpages \

@@ -261,7 +261,8 @@ class TestMaps:
         libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
         libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
         page = mmap.PAGESIZE
-        memory = libc.mmap(None, 2 * page, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+        access, kind = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        memory = libc.mmap(None, 2 * page, access, kind, -1, 0)
         request.addfinalizer(lambda: libc.munmap(memory, page))
         assert libc.munmap(memory + page, page) == 0
         for sz in range(ctypes.sizeof(ctypes.c_size_t), ctypes.sizeof(bpf.bpf_map_create_opts) + 1):
