@@ -27,8 +27,8 @@ check: ## run every test that this machine can run, and count them
 		"C tests, shared library" "tests/source/c shared" \
 		"C tests, static library" "tests/source/c static" \
 		"every function covered" tests/source/coverage \
-		"Python with ctypes" tests/installed/python \
-		"Python package" tests/installed/python-package \
+		"Python with ctypes" "tests/pytest tests/installed/test_ctypes.py" \
+		"Python package" "tests/pytest tests/installed/test_python_package.py" \
 		"demo" tests/installed/demo \
 		"sysbpf-run" "tests/pytest tests/installed/test_sysbpf_run.py" \
 		"manual pages" tests/installed/manpages \
