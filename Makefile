@@ -229,7 +229,7 @@ check: ## run every test that this machine can run, and count them
 		"manual pages" tests/installed/manpages \
 		"build systems" tests/installed/build-systems \
 		"source archive, Debian packages" tests/installed/packages \
-		"what is missing on a machine" tests/source/need \
+		"what is missing on a machine" "tests/pytest tests/source/test_need.py" \
 		$(comparisons)
 
 # What only the repository has: not in the source archive.
