@@ -15,7 +15,7 @@ deb: ## build the Debian packages in target/deb
 # ---- Comparing with libbpf ------------------------------------------------------------------
 
 # What `make check` has beside the library's own tests.
-comparisons = "costs that are not time" tests/installed/costs \
+comparisons = "costs that are not time" "tests/pytest tests/installed/test_costs.py" \
 	"against libbpf 1.7.0, briefly" "tests/source/conformance run --cases 3000" \
 	"headers against libbpf 1.7.0" "tests/source/conformance headers" \
 	"real programs on both libraries" tests/programs/run

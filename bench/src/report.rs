@@ -465,7 +465,7 @@ fn row(out: &mut String, names: &[String], what: &str, rounds: &Rounds, unit: f6
 const WHY_FUNCTION: &str = "The time of the call itself varies by more than that here.";
 const WHY_STEADY_LIBBPF: &str =
     "They differ by less than the spread, one way in one run and the other in the next; the instructions do not vary.";
-const WHY_THREADS: &str = "The library writes nothing that threads share (`tests/installed/costs` makes what it remembers read-only); with all \
+const WHY_THREADS: &str = "The library writes nothing that threads share (`tests/installed/test_costs.py` makes what it remembers read-only); with all \
     processors busy the rounds vary more than that.";
 
 const HOW: &str = "\
@@ -482,7 +482,7 @@ bound at start (`-z now`); a new process for each sample, the subjects in turn.
 their path, so that none is searched for.
 - *Instructions* by callgrind, *system calls* by strace, *symbols and relocations* by the dynamic loader's own statistics.
 
-`tests/installed/costs`, part of `make check`, checks what does not depend on time: instructions, system calls, \
+`tests/installed/test_costs.py`, part of `make check`, checks what does not depend on time: instructions, system calls, \
 allocations, writes to shared memory, sizes, relocations.";
 
 fn short(function: &str) -> &str {
