@@ -216,7 +216,7 @@ check: ## run every test that this machine can run, and count them
 		"README and the demo" tests/installed/readme \
 		"symbols of the libraries" tests/installed/symbols \
 		"headers" tests/installed/headers \
-		"builds of the library" tests/installed/builds \
+		"builds of the library" "tests/pytest tests/installed/test_builds.py" \
 		"install, pkg-config, drop-in" tests/installed/install \
 		"generated files" tests/source/generated \
 		"C tests, shared library" "tests/source/c shared" \
