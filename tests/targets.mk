@@ -21,7 +21,7 @@ check: ## run every test that this machine can run, and count them
 		"README and the demo" tests/installed/readme \
 		"symbols of the libraries" tests/installed/symbols \
 		"headers" "tests/pytest tests/installed/test_headers.py" \
-		"builds of the library" tests/installed/builds \
+		"builds of the library" "tests/pytest tests/installed/test_builds.py" \
 		"install, pkg-config, drop-in" "tests/pytest tests/installed/test_install.py" \
 		"generated files" tests/source/generated \
 		"C tests, shared library" "tests/source/c shared" \
@@ -34,5 +34,5 @@ check: ## run every test that this machine can run, and count them
 		"manual pages" tests/installed/manpages \
 		"build systems" tests/installed/build-systems \
 		"source archive, Debian packages" tests/installed/packages \
-		"what is missing on a machine" tests/source/need \
+		"what is missing on a machine" "tests/pytest tests/source/test_need.py" \
 		$(more_checks)

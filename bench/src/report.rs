@@ -470,7 +470,7 @@ fn row(out: &mut String, names: &[String], what: &str, rounds: &Rounds, unit: f6
 
 const WHY_FUNCTION: &str = "The time of the call itself varies more than that on this machine.";
 const WHY_STEADY_LIBBPF: &str = "The difference is smaller than the spread, and its sign changes from run to run. The number of instructions does not vary.";
-const WHY_THREADS: &str = "The library writes no memory that threads share, which `tests/installed/costs` checks. With all CPUs busy, the \
+const WHY_THREADS: &str = "The library writes no memory that threads share, which `tests/installed/test_costs.py` checks. With all CPUs busy, the \
     rounds vary more than that.";
 
 const HOW: &str = "\
@@ -487,7 +487,7 @@ affects all subjects equally. (This is why criterion is not used: it finishes on
 so that none is searched for.
 - *Instructions* are counted by callgrind, *system calls* by strace, *symbols and relocations* by the dynamic linker.
 
-`tests/installed/costs`, part of `make check`, checks what does not depend on time: instructions, system calls, \
+`tests/installed/test_costs.py`, part of `make check`, checks what does not depend on time: instructions, system calls, \
 allocations, writes to shared memory, sizes, relocations.";
 
 fn short(function: &str) -> &str {

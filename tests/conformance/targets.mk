@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # The comparison with libbpf 1.7.0.
 
-more_checks += "costs that are not time" tests/installed/costs \
+more_checks += "costs that are not time" "tests/pytest tests/installed/test_costs.py" \
 	"against libbpf 1.7.0, briefly" "tests/source/conformance run --cases 3000" \
 	"headers against libbpf 1.7.0" "tests/source/conformance headers" \
 	"symbols against libbpf 1.7.0" "tests/source/conformance symbols"
