@@ -9,9 +9,10 @@
 #![cfg_attr(not(test), no_std)]
 
 mod api;
+mod error;
 mod kernel;
 mod opts;
-mod result;
+mod returns;
 #[cfg(test)]
 mod tests;
 mod types;

@@ -13,7 +13,7 @@ use core::ops::Deref;
 
 use errno::Errno;
 
-use crate::result::{EINVAL, Result, warn};
+use crate::error::{EINVAL, Result, warn};
 
 /// A struct that arrives by pointer, with as many of its fields as the caller knows.
 ///

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Each function issues one bpf(2) call: the command, its exact size, every byte of the attribute. */
+/* Each function issues one bpf(2) call: the command, every byte that libbpf 1.7.0 sends with it, and nothing but zeros beyond. */
 #include "script.h"
 
 /* Distinct addresses that nothing dereferences (the scripted kernel does not look). */
@@ -21,10 +21,11 @@ static void check_attr(const char *name, unsigned int cmd, unsigned int size, co
 		else
 			memcpy(want + fields[i].offset, &fields[i].value, 8);
 	}
-	if (recorded->count != 1 || call->cmd != cmd || call->size != size)
-		fail_msg("%s: %d calls; the last was command %u with %u bytes; wanted command %u with %u bytes", name,
+	/* Members that libbpf 1.7.0 does not have follow those that it has, and are not given. */
+	if (recorded->count != 1 || call->cmd != cmd || call->size < size)
+		fail_msg("%s: %d calls; the last was command %u with %u bytes; wanted command %u with at least %u bytes", name,
 			 recorded->count, call->cmd, call->size, cmd, size);
-	for (size_t i = 0; i < size; i++)
+	for (size_t i = 0; i < call->size; i++)
 		if (call->attr[i] != want[i])
 			fail_msg("%s: byte %zu of the attribute is %02x, wanted %02x", name, i, call->attr[i], want[i]);
 }

@@ -33,6 +33,7 @@
 #include <bpf/libbpf_legacy.h>
 #include <linux/btf.h>
 
+#include "kernel_btf.h"
 #include "newer.h"
 #include "noted.h"
 
@@ -117,12 +118,6 @@ void assert_one_warning(const char *text);
 
 /* ---- asking the kernel ---- */
 
-/* Whether the running kernel's type information has this name: an enumerator, a type or a member. */
-bool kernel_knows(const char *name);
-/* The id of a type in the kernel's type information, 0 if there is none. */
-__u32 kernel_btf_id(const char *name, __u32 kind);
-/* The size of that type in bytes. */
-__u32 kernel_btf_size(__u32 id);
 /* Skips the test unless the kernel knows the name; first the call must fail with err. */
 #define need_kernel(name, err, call) do { \
 	if (!kernel_knows(name)) { \

@@ -3,11 +3,12 @@
 use core::ffi::c_int;
 use core::ptr::null;
 
+use crate::error::{EINVAL, Result};
 use crate::kernel::attr::*;
-use crate::kernel::call;
 use crate::kernel::uapi::{BPF_F_ID, BPF_PROG_ATTACH, BPF_PROG_DETACH};
-use crate::opts::{self, InOut, field, opts};
-use crate::result::{EINVAL, Out, Result, to_c};
+use crate::kernel::{call, call_with_addrs};
+use crate::opts::{self, InOut, field};
+use crate::returns::{Out, to_c};
 use crate::types::{__u32, __u64, bpf_attach_type};
 
 /// Options of bpf_prog_attach_opts().
@@ -26,7 +27,6 @@ pub struct bpf_prog_attach_opts {
     /// Attach only if the hook is at this revision (Linux 6.6); 0 for any.
     pub expected_revision: __u64,
 }
-opts!(bpf_prog_attach_opts { sz, flags, anonymous, relative_fd, relative_id, expected_revision });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -144,7 +144,6 @@ pub struct bpf_prog_detach_opts {
     /// Detach only if the hook is at this revision (Linux 6.6); 0 for any.
     pub expected_revision: __u64,
 }
-opts!(bpf_prog_detach_opts { sz, flags, relative_fd, relative_id, expected_revision });
 
 /// Detach a program from a hook, with options.
 ///
@@ -214,17 +213,6 @@ pub struct bpf_prog_query_opts {
     /// Out: revision of the hook (Linux 6.6).
     pub revision: __u64,
 }
-opts!(bpf_prog_query_opts {
-    sz,
-    query_flags,
-    attach_flags,
-    prog_ids,
-    anonymous,
-    prog_attach_flags,
-    link_ids,
-    link_attach_flags,
-    revision,
-});
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -264,16 +252,17 @@ pub unsafe extern "C" fn bpf_prog_query_opts(
             query_flags: opts.query_flags,
             prog_ids: addr(opts.prog_ids),
             // SAFETY: both members are the same integer.
-            count: unsafe { opts.anonymous.count },
+            prog_cnt: unsafe { opts.anonymous.count },
             prog_attach_flags: addr(opts.prog_attach_flags),
             link_ids: addr(opts.link_ids),
             link_attach_flags: addr(opts.link_attach_flags),
             ..zeroed()
         };
-        let result = call(&mut attr);
+        // SAFETY: the arrays are the caller's.
+        let result = unsafe { call_with_addrs(&mut attr) };
         opts.set(field!(bpf_prog_query_opts.attach_flags), attr.attach_flags);
         opts.set(field!(bpf_prog_query_opts.revision), attr.revision);
-        opts.set(field!(bpf_prog_query_opts.anonymous), bpf_prog_query_opts__count { count: attr.count });
+        opts.set(field!(bpf_prog_query_opts.anonymous), bpf_prog_query_opts__count { count: attr.prog_cnt });
         result
     })
 }
@@ -307,14 +296,15 @@ pub unsafe extern "C" fn bpf_prog_query(
             attach_type: r#type.0,
             query_flags,
             prog_ids: addr(prog_ids),
-            count: prog_cnt.get(),
+            prog_cnt: prog_cnt.get(),
             ..zeroed()
         };
-        let result = call(&mut attr);
+        // SAFETY: the arrays are the caller's.
+        let result = unsafe { call_with_addrs(&mut attr) };
         if let Some(attach_flags) = attach_flags {
             attach_flags.set(attr.attach_flags);
         }
-        prog_cnt.set(attr.count);
+        prog_cnt.set(attr.prog_cnt);
         result
     })
 }

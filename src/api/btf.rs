@@ -4,10 +4,11 @@ use core::ffi::{c_char, c_int, c_void};
 
 use errno::Errno;
 
+use crate::error::EINVAL;
 use crate::kernel::attr::*;
-use crate::kernel::{call_for_fd, memlock};
-use crate::opts::{InOut, field, opts};
-use crate::result::{EINVAL, to_c};
+use crate::kernel::{call_for_fd_with_addrs, memlock};
+use crate::opts::{InOut, field};
+use crate::returns::to_c;
 use crate::types::__u32;
 
 /// Options of bpf_btf_load().
@@ -29,7 +30,6 @@ pub struct bpf_btf_load_opts {
     /// BPF token, with `BPF_F_TOKEN_FD` (Linux 6.9).
     pub token_fd: __u32,
 }
-opts!(bpf_btf_load_opts { sz, log_buf, log_level, log_size, log_true_size, btf_flags, token_fd });
 
 /// Load type information in BTF's binary format.
 ///
@@ -68,10 +68,12 @@ pub unsafe extern "C" fn bpf_btf_load(btf_data: *const c_void, btf_size: usize, 
         if opts.log_level != 0 {
             give_log(&mut attr, &opts, opts.log_level);
         }
-        let mut result = call_for_fd(&mut attr);
+        // SAFETY: the data and the log buffer are the caller's.
+        let mut result = unsafe { call_for_fd_with_addrs(&mut attr) };
         if result.is_err() && opts.log_level == 0 && !opts.log_buf.is_null() {
             give_log(&mut attr, &opts, 1);
-            result = call_for_fd(&mut attr);
+            // SAFETY: likewise.
+            result = unsafe { call_for_fd_with_addrs(&mut attr) };
         }
         opts.set(field!(bpf_btf_load_opts.log_true_size), attr.btf_log_true_size);
         result

@@ -6,17 +6,20 @@ use core::ptr::null;
 
 use super::attach::relative;
 use super::tracing::raw_tracepoint_open;
+use crate::error::{EINVAL, Result};
 use crate::kernel::attr::*;
 use crate::kernel::uapi::*;
-use crate::kernel::{call, call_for_fd};
-use crate::opts::{self, Fields, InOut, Opts, all_fields, c_name, field, fields, opts};
-use crate::result::{EINVAL, Result, to_c};
+use crate::kernel::{call, call_for_fd, call_for_fd_with_addrs};
+use crate::opts::{self, Fields, InOut, Opts, c_name, field};
+use crate::returns::to_c;
 use crate::types::{__s32, __u32, __u64, bpf_attach_type, bpf_iter_link_info};
 
 /// Compiles only if the fields of a member are those of `tcx`, which is what it is read as.
 macro_rules! same_as_tcx {
+    ($member:ident) => {
+        same_as_tcx!($member { relative_fd, relative_id, expected_revision });
+    };
     ($member:ident { $($field:ident),* }) => {
-        all_fields!($member { $($field),* });
         const _: () = assert!(size_of::<$member>() == size_of::<bpf_link_create_opts__tcx>());
         $(const _: () = assert!(offset_of!($member, $field) == offset_of!(bpf_link_create_opts__tcx, $field));)*
     };
@@ -71,7 +74,6 @@ pub struct bpf_link_create_opts__perf_event {
     /// What bpf_get_attach_cookie() returns in the program.
     pub bpf_cookie: __u64,
 }
-fields!(bpf_link_create_opts__perf_event { bpf_cookie });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -87,7 +89,6 @@ pub struct bpf_link_create_opts__kprobe_multi {
     /// A cookie for each, or NULL.
     pub cookies: *const __u64,
 }
-fields!(bpf_link_create_opts__kprobe_multi { flags, cnt, syms, addrs, cookies });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -109,7 +110,6 @@ pub struct bpf_link_create_opts__uprobe_multi {
     /// Directory that path is relative to, with BPF_F_UPROBE_MULTI_PATH_FD.
     pub path_fd: __u32,
 }
-fields!(bpf_link_create_opts__uprobe_multi { flags, cnt, path, offsets, ref_ctr_offsets, cookies, pid, path_fd });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -117,7 +117,6 @@ pub struct bpf_link_create_opts__tracing {
     /// What bpf_get_attach_cookie() returns in the program.
     pub cookie: __u64,
 }
-fields!(bpf_link_create_opts__tracing { cookie });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -131,7 +130,6 @@ pub struct bpf_link_create_opts__netfilter {
     /// `BPF_F_NETFILTER_*` flags.
     pub flags: __u32,
 }
-fields!(bpf_link_create_opts__netfilter { pf, hooknum, priority, flags });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -143,7 +141,6 @@ pub struct bpf_link_create_opts__tcx {
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
 }
-fields!(bpf_link_create_opts__tcx { relative_fd, relative_id, expected_revision });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -155,7 +152,7 @@ pub struct bpf_link_create_opts__netkit {
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
 }
-same_as_tcx!(bpf_link_create_opts__netkit { relative_fd, relative_id, expected_revision });
+same_as_tcx!(bpf_link_create_opts__netkit);
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -167,7 +164,7 @@ pub struct bpf_link_create_opts__cgroup {
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
 }
-same_as_tcx!(bpf_link_create_opts__cgroup { relative_fd, relative_id, expected_revision });
+same_as_tcx!(bpf_link_create_opts__cgroup);
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -179,9 +176,6 @@ pub struct bpf_link_create_opts__tracing_multi {
     /// Number of functions.
     pub cnt: __u32,
 }
-fields!(bpf_link_create_opts__tracing_multi { ids, cookies, cnt });
-
-all_fields!(bpf_link_create_opts { sz, flags, iter_info, iter_info_len, target_btf_id, anonymous });
 
 // SAFETY: integers, and pointers that may be NULL. The union is not listed: what of it is
 // given depends on which member it is.
@@ -243,48 +237,57 @@ pub unsafe extern "C" fn bpf_link_create(
             flags: opts.flags,
             member: (),
         };
-        let result = create(head, &opts);
+        // SAFETY: the addresses in the opts are the caller's.
+        let result = unsafe { create(head, &opts) };
         let plain = target_fd == 0 && opts.is_zero_after(field!(bpf_link_create_opts.sz).end());
         if result == Err(EINVAL) && plain && had_raw_tracepoint_form(attach_type.0) {
-            return raw_tracepoint_open(prog_fd, null(), 0);
+            // SAFETY: there is no name.
+            return unsafe { raw_tracepoint_open(prog_fd, null(), 0) };
         }
         result
     })
 }
 
 /// Creates a link with the member that belongs to the attach type.
-fn create(head: LinkCreate<()>, opts: &InOut<bpf_link_create_opts>) -> Result<c_int> {
+///
+/// # Safety
+/// The addresses in `opts` are the caller's.
+unsafe fn create(head: LinkCreate<()>, opts: &InOut<bpf_link_create_opts>) -> Result<c_int> {
     let after_head = opts.is_zero_after(field!(bpf_link_create_opts.target_btf_id).end());
     match (opts.target_btf_id, opts.iter_info_len) {
         (0, 0) => {}
         (target_btf_id, 0) if after_head => {
-            return head.send(TargetBtfId { target_btf_id, pad: [0; 11] });
+            return call_for_fd(&mut head.with(TargetBtfId { target_btf_id, pad: [0; 11] }));
         }
         (0, _) if after_head => {}
         _ => return Err(EINVAL),
     }
     match head.attach_type {
         BPF_TRACE_ITER => {
-            head.send(Iter { iter_info: addr(opts.iter_info), iter_info_len: opts.iter_info_len, pad: [0; 9] })
+            let member = Iter { iter_info: addr(opts.iter_info), iter_info_len: opts.iter_info_len, pad: [0; 9] };
+            // SAFETY: as above.
+            unsafe { call_for_fd_with_addrs(&mut head.with(member)) }
         }
         BPF_PERF_EVENT => {
             let given: bpf_link_create_opts__perf_event = member(opts)?;
-            head.send(PerfEvent { bpf_cookie: given.bpf_cookie, pad: [0; 10] })
+            call_for_fd(&mut head.with(PerfEvent { bpf_cookie: given.bpf_cookie, pad: [0; 10] }))
         }
         BPF_TRACE_KPROBE_MULTI | BPF_TRACE_KPROBE_SESSION => {
             let given: bpf_link_create_opts__kprobe_multi = member(opts)?;
-            head.send(KprobeMulti {
+            let member = KprobeMulti {
                 flags: given.flags,
                 cnt: given.cnt,
                 syms: addr(given.syms),
                 addrs: addr(given.addrs),
                 cookies: addr(given.cookies),
                 pad: [0; 4],
-            })
+            };
+            // SAFETY: as above.
+            unsafe { call_for_fd_with_addrs(&mut head.with(member)) }
         }
         BPF_TRACE_UPROBE_MULTI | BPF_TRACE_UPROBE_SESSION => {
             let given: bpf_link_create_opts__uprobe_multi = member(opts)?;
-            head.send(UprobeMulti {
+            let member = UprobeMulti {
                 path: addr(given.path),
                 offsets: addr(given.offsets),
                 ref_ctr_offsets: addr(given.ref_ctr_offsets),
@@ -293,51 +296,57 @@ fn create(head: LinkCreate<()>, opts: &InOut<bpf_link_create_opts>) -> Result<c_
                 flags: given.flags,
                 pid: given.pid,
                 path_fd: given.path_fd,
-            })
+            };
+            // SAFETY: as above.
+            unsafe { call_for_fd_with_addrs(&mut head.with(member)) }
         }
         BPF_TRACE_FENTRY_MULTI | BPF_TRACE_FEXIT_MULTI | BPF_TRACE_FSESSION_MULTI => {
             let given: bpf_link_create_opts__tracing_multi = member(opts)?;
-            head.send(TracingMulti { ids: addr(given.ids), cookies: addr(given.cookies), cnt: given.cnt, pad: [0; 7] })
+            let (ids, cookies) = (addr(given.ids), addr(given.cookies));
+            // SAFETY: as above.
+            unsafe {
+                call_for_fd_with_addrs(&mut head.with(TracingMulti { ids, cookies, cnt: given.cnt, pad: [0; 7] }))
+            }
         }
         BPF_TRACE_RAW_TP | BPF_TRACE_FENTRY | BPF_TRACE_FEXIT | BPF_MODIFY_RETURN | BPF_TRACE_FSESSION
         | BPF_LSM_MAC => {
             let given: bpf_link_create_opts__tracing = member(opts)?;
-            head.send(Tracing { target_btf_id: 0, pad0: 0, cookie: given.cookie, pad: [0; 8] })
+            call_for_fd(&mut head.with(Tracing { target_btf_id: 0, pad0: 0, cookie: given.cookie, pad: [0; 8] }))
         }
         BPF_NETFILTER => {
             let given: bpf_link_create_opts__netfilter = member(opts)?;
-            head.send(Netfilter {
+            call_for_fd(&mut head.with(Netfilter {
                 pf: given.pf,
                 hooknum: given.hooknum,
                 priority: given.priority,
                 flags: given.flags,
                 pad: [0; 8],
-            })
+            }))
         }
         attach_type if takes_relative(attach_type) => {
             // `netkit` and `cgroup` have the fields of `tcx`, see same_as_tcx!.
             let given: bpf_link_create_opts__tcx = member(opts)?;
             let (relative, id_flag) = relative(given.relative_fd, given.relative_id)?;
             let head = LinkCreate { flags: head.flags | id_flag, ..head };
-            head.send(Relative {
+            call_for_fd(&mut head.with(Relative {
                 relative_fd: relative,
                 pad0: 0,
                 expected_revision: given.expected_revision,
                 pad: [0; 8],
-            })
+            }))
         }
         _ if opts.is_zero_after(field!(bpf_link_create_opts.flags).end()) => {
-            head.send(TargetBtfId { target_btf_id: 0, pad: [0; 11] })
+            call_for_fd(&mut head.with(TargetBtfId { target_btf_id: 0, pad: [0; 11] }))
         }
         _ => Err(EINVAL),
     }
 }
 
 impl LinkCreate<()> {
-    /// Sends the record with a member in place.
-    fn send<M: LinkMember>(self, member: M) -> Result<c_int> {
+    /// The record with this member.
+    fn with<M: LinkMember>(self, member: M) -> LinkCreate<M> {
         let Self { prog_fd, target_fd, attach_type, flags, .. } = self;
-        call_for_fd(&mut LinkCreate { prog_fd, target_fd, attach_type, flags, member })
+        LinkCreate { prog_fd, target_fd, attach_type, flags, member }
     }
 }
 
@@ -409,7 +418,6 @@ pub struct bpf_link_update_opts {
     /// The struct_ops map that is to be replaced (Linux 6.4); not with old_prog_fd.
     pub old_map_fd: __u32,
 }
-opts!(bpf_link_update_opts { sz, flags, old_prog_fd, old_map_fd });
 
 /// Replace the program of a link (or the map of a struct_ops link).
 ///

@@ -5,9 +5,9 @@ use core::ffi::{c_char, c_int, c_void};
 use crate::kernel::attr::*;
 use crate::kernel::call::call_for_fd_with_common;
 use crate::kernel::uapi::*;
-use crate::kernel::{call, call_for_fd, features, memlock};
-use crate::opts::{self, InOut, field, opts};
-use crate::result::{Out, to_c};
+use crate::kernel::{call, call_for_fd_with_addrs, call_with_addrs, features, memlock};
+use crate::opts::{self, InOut, field};
+use crate::returns::{Out, to_c};
 use crate::types::{__s32, __u32, __u64, bpf_map_type};
 
 /// A log for commands that have no log fields of their own: the kernel may write there why it
@@ -28,7 +28,6 @@ pub struct bpf_log_opts {
     /// Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none.
     pub true_size: __u32,
 }
-opts!(bpf_log_opts { sz, buf, size, level, true_size });
 
 /// Options of bpf_map_create().
 #[repr(C)]
@@ -65,23 +64,6 @@ pub struct bpf_map_create_opts {
     /// In and out: receives the kernel's message about a rejected map; may be NULL.
     pub log_opts: *mut bpf_log_opts,
 }
-opts!(bpf_map_create_opts {
-    sz,
-    btf_fd,
-    btf_key_type_id,
-    btf_value_type_id,
-    btf_vmlinux_value_type_id,
-    inner_map_fd,
-    map_flags,
-    map_extra,
-    numa_node,
-    map_ifindex,
-    value_type_btf_obj_fd,
-    token_fd,
-    excl_prog_hash,
-    excl_prog_hash_size,
-    log_opts,
-});
 
 /// Create a map.
 ///
@@ -114,7 +96,7 @@ pub unsafe extern "C" fn bpf_map_create(
         memlock::raise_if_needed();
         // SAFETY: the caller's opts.
         let opts = unsafe { opts::read(opts) }?;
-        // SAFETY: the caller's opts, nested.
+        // SAFETY: the caller's opts, inside those.
         let mut log_opts = unsafe { InOut::new(opts.log_opts) }?;
         let mut attr = MapCreate {
             map_type: map_type.0,
@@ -137,16 +119,14 @@ pub unsafe extern "C" fn bpf_map_create(
             excl_prog_hash: addr(opts.excl_prog_hash),
             excl_prog_hash_size: opts.excl_prog_hash_size,
         };
-        let mut common = CommonAttr {
-            log_buf: addr(log_opts.buf),
-            log_size: log_opts.size,
-            log_level: log_opts.level,
-            ..CommonAttr::default()
-        };
+        let mut common =
+            CommonAttr { log_buf: addr(log_opts.buf), log_size: log_opts.size, log_level: log_opts.level, ..zeroed() };
         let map_fd = if !opts.log_opts.is_null() && features::common_attrs() {
-            call_for_fd_with_common(&mut attr, &mut common)
+            // SAFETY: the hash and the log buffer are the caller's.
+            unsafe { call_for_fd_with_common(&mut attr, &mut common) }
         } else {
-            call_for_fd(&mut attr)
+            // SAFETY: the hash is the caller's.
+            unsafe { call_for_fd_with_addrs(&mut attr) }
         };
         log_opts.set(field!(bpf_log_opts.true_size), common.log_true_size);
         map_fd
@@ -175,7 +155,8 @@ pub unsafe extern "C" fn bpf_map_update_elem(
     value: *const c_void,
     flags: __u64,
 ) -> c_int {
-    elem::<BPF_MAP_UPDATE_ELEM>(fd, key, value, flags)
+    // SAFETY: the key and the value are the caller's.
+    unsafe { elem::<BPF_MAP_UPDATE_ELEM>(fd, key, value, flags) }
 }
 
 /// Look up an element.
@@ -191,7 +172,8 @@ pub unsafe extern "C" fn bpf_map_update_elem(
 /// Since Linux 3.18. See bpf(2), BPF_MAP_LOOKUP_ELEM.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_map_lookup_elem(fd: c_int, key: *const c_void, value: *mut c_void) -> c_int {
-    elem::<BPF_MAP_LOOKUP_ELEM>(fd, key, value, 0)
+    // SAFETY: the key and the value are the caller's.
+    unsafe { elem::<BPF_MAP_LOOKUP_ELEM>(fd, key, value, 0) }
 }
 
 /// Look up an element, with flags.
@@ -211,7 +193,8 @@ pub unsafe extern "C" fn bpf_map_lookup_elem_flags(
     value: *mut c_void,
     flags: __u64,
 ) -> c_int {
-    elem::<BPF_MAP_LOOKUP_ELEM>(fd, key, value, flags)
+    // SAFETY: the key and the value are the caller's.
+    unsafe { elem::<BPF_MAP_LOOKUP_ELEM>(fd, key, value, flags) }
 }
 
 /// Look up an element and delete it, in one step.
@@ -229,7 +212,8 @@ pub unsafe extern "C" fn bpf_map_lookup_elem_flags(
 /// Since Linux 4.20 for queues and stacks, 5.14 for hashes. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_ELEM.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_map_lookup_and_delete_elem(fd: c_int, key: *const c_void, value: *mut c_void) -> c_int {
-    elem::<BPF_MAP_LOOKUP_AND_DELETE_ELEM>(fd, key, value, 0)
+    // SAFETY: the key and the value are the caller's.
+    unsafe { elem::<BPF_MAP_LOOKUP_AND_DELETE_ELEM>(fd, key, value, 0) }
 }
 
 /// Look up an element and delete it, in one step, with flags.
@@ -249,7 +233,8 @@ pub unsafe extern "C" fn bpf_map_lookup_and_delete_elem_flags(
     value: *mut c_void,
     flags: __u64,
 ) -> c_int {
-    elem::<BPF_MAP_LOOKUP_AND_DELETE_ELEM>(fd, key, value, flags)
+    // SAFETY: the key and the value are the caller's.
+    unsafe { elem::<BPF_MAP_LOOKUP_AND_DELETE_ELEM>(fd, key, value, flags) }
 }
 
 /// Delete an element.
@@ -264,7 +249,8 @@ pub unsafe extern "C" fn bpf_map_lookup_and_delete_elem_flags(
 /// Since Linux 3.18. See bpf(2), BPF_MAP_DELETE_ELEM.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_map_delete_elem(fd: c_int, key: *const c_void) -> c_int {
-    elem::<BPF_MAP_DELETE_ELEM>(fd, key, core::ptr::null(), 0)
+    // SAFETY: the key is the caller's.
+    unsafe { elem::<BPF_MAP_DELETE_ELEM>(fd, key, core::ptr::null(), 0) }
 }
 
 /// Delete an element, with flags.
@@ -278,7 +264,8 @@ pub unsafe extern "C" fn bpf_map_delete_elem(fd: c_int, key: *const c_void) -> c
 /// Since Linux 3.18. See bpf(2), BPF_MAP_DELETE_ELEM.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_map_delete_elem_flags(fd: c_int, key: *const c_void, flags: __u64) -> c_int {
-    elem::<BPF_MAP_DELETE_ELEM>(fd, key, core::ptr::null(), flags)
+    // SAFETY: the key is the caller's.
+    unsafe { elem::<BPF_MAP_DELETE_ELEM>(fd, key, core::ptr::null(), flags) }
 }
 
 /// Find the key that follows another one, to iterate over a map.
@@ -293,7 +280,11 @@ pub unsafe extern "C" fn bpf_map_delete_elem_flags(fd: c_int, key: *const c_void
 /// Since Linux 3.18. See bpf(2), BPF_MAP_GET_NEXT_KEY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_map_get_next_key(fd: c_int, key: *const c_void, next_key: *mut c_void) -> c_int {
-    to_c(|| call(&mut MapGetNextKey { map_fd: fd as u32, key: addr(key), next_key: addr(next_key), ..zeroed() }))
+    to_c(|| {
+        let mut attr = MapGetNextKey { map_fd: fd as u32, key: addr(key), next_key: addr(next_key), ..zeroed() };
+        // SAFETY: both keys are the caller's.
+        unsafe { call_with_addrs(&mut attr) }
+    })
 }
 
 /// Freeze a map: from now on it cannot be changed from user space.
@@ -321,7 +312,6 @@ pub struct bpf_map_batch_opts {
     /// Flags for the batch; none so far.
     pub flags: __u64,
 }
-opts!(bpf_map_batch_opts { sz, elem_flags, flags });
 
 /// Delete several elements.
 ///
@@ -345,7 +335,7 @@ pub unsafe extern "C" fn bpf_map_delete_batch(
     opts: *const bpf_map_batch_opts,
 ) -> c_int {
     let pointers = MapBatch { keys: addr(keys), ..zeroed() };
-    // SAFETY: the caller's count and opts.
+    // SAFETY: all pointers are the caller's.
     unsafe { batch::<BPF_MAP_DELETE_BATCH>(fd, pointers, count, opts) }
 }
 
@@ -388,7 +378,7 @@ pub unsafe extern "C" fn bpf_map_lookup_batch(
         values: addr(values),
         ..zeroed()
     };
-    // SAFETY: the caller's count and opts.
+    // SAFETY: all pointers are the caller's.
     unsafe { batch::<BPF_MAP_LOOKUP_BATCH>(fd, pointers, count, opts) }
 }
 
@@ -414,7 +404,7 @@ pub unsafe extern "C" fn bpf_map_lookup_and_delete_batch(
         values: addr(values),
         ..zeroed()
     };
-    // SAFETY: the caller's count and opts.
+    // SAFETY: all pointers are the caller's.
     unsafe { batch::<BPF_MAP_LOOKUP_AND_DELETE_BATCH>(fd, pointers, count, opts) }
 }
 
@@ -442,20 +432,27 @@ pub unsafe extern "C" fn bpf_map_update_batch(
     opts: *const bpf_map_batch_opts,
 ) -> c_int {
     let pointers = MapBatch { keys: addr(keys), values: addr(values), ..zeroed() };
-    // SAFETY: the caller's count and opts.
+    // SAFETY: all pointers are the caller's.
     unsafe { batch::<BPF_MAP_UPDATE_BATCH>(fd, pointers, count, opts) }
 }
 
-/// What the functions for one element share: all send the same record.
-#[inline]
-fn elem<const CMD: bpf_cmd>(fd: c_int, key: *const c_void, value: *const c_void, flags: __u64) -> c_int {
-    to_c(|| call(&mut MapElem::<CMD> { map_fd: fd as u32, pad: 0, key: addr(key), value: addr(value), flags }))
-}
-
-/// What the batch functions share, from the pointers on.
+/// The common part of the functions for one element.
 ///
 /// # Safety
-/// `count` is NULL or the caller's count; `opts` is NULL or the caller's opts.
+/// `key` and `value` are the caller's.
+#[inline]
+unsafe fn elem<const CMD: bpf_cmd>(fd: c_int, key: *const c_void, value: *const c_void, flags: __u64) -> c_int {
+    to_c(|| {
+        let mut attr = MapElem::<CMD> { map_fd: fd as u32, pad: 0, key: addr(key), value: addr(value), flags };
+        // SAFETY: as above.
+        unsafe { call_with_addrs(&mut attr) }
+    })
+}
+
+/// The common part of the batch functions.
+///
+/// # Safety
+/// `count`, `opts` and the addresses in `pointers` are the caller's.
 unsafe fn batch<const CMD: bpf_cmd>(
     fd: c_int,
     pointers: MapBatch<CMD>,
@@ -472,7 +469,8 @@ unsafe fn batch<const CMD: bpf_cmd>(
             flags: opts.flags,
             ..pointers
         };
-        let result = call(&mut attr);
+        // SAFETY: as above.
+        let result = unsafe { call_with_addrs(&mut attr) };
         count.set(attr.count);
         result
     })

@@ -2,10 +2,14 @@
 //!
 //! Each function has the same beats: read the opts, fill the record, make the call. The
 //! documentation here becomes the header, so it is written for the C reader. `make headers`
-//! writes the modules in this order.
+//! writes the public modules in this order.
 
 #![allow(non_camel_case_types)]
 
+#[rustfmt::skip]
+mod fields;
+#[cfg(test)]
+pub(crate) use fields::every_opts;
 pub mod maps;
 pub mod programs;
 pub mod btf;

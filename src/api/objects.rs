@@ -5,9 +5,9 @@ use core::ptr::null;
 
 use crate::kernel::attr::*;
 use crate::kernel::uapi::*;
-use crate::kernel::{call, call_for_fd};
-use crate::opts::{self, opts};
-use crate::result::{Out, to_c};
+use crate::kernel::{call, call_for_fd, call_for_fd_with_addrs, call_with_addrs};
+use crate::opts;
+use crate::returns::{Out, to_c};
 use crate::types::{__u32, bpf_btf_info, bpf_link_info, bpf_map_info, bpf_prog_info};
 
 /// Options of bpf_obj_pin_opts().
@@ -21,7 +21,6 @@ pub struct bpf_obj_pin_opts {
     /// Directory that a relative path starts from (Linux 6.5).
     pub path_fd: c_int,
 }
-opts!(bpf_obj_pin_opts { sz, file_flags, path_fd });
 
 /// Pin an object: give it a name in a BPF file system, which keeps it alive.
 ///
@@ -54,12 +53,14 @@ pub unsafe extern "C" fn bpf_obj_pin_opts(fd: c_int, pathname: *const c_char, op
     to_c(|| {
         // SAFETY: the caller's opts.
         let opts = unsafe { opts::read(opts) }?;
-        call(&mut ObjPath::<BPF_OBJ_PIN> {
+        let mut attr = ObjPath::<BPF_OBJ_PIN> {
             pathname: addr(pathname),
             bpf_fd: fd as u32,
             file_flags: opts.file_flags,
             path_fd: opts.path_fd,
-        })
+        };
+        // SAFETY: the path is the caller's.
+        unsafe { call_with_addrs(&mut attr) }
     })
 }
 
@@ -74,7 +75,6 @@ pub struct bpf_obj_get_opts {
     /// Directory that a relative path starts from (Linux 6.5).
     pub path_fd: c_int,
 }
-opts!(bpf_obj_get_opts { sz, file_flags, path_fd });
 
 /// Open a pinned object.
 ///
@@ -104,12 +104,14 @@ pub unsafe extern "C" fn bpf_obj_get_opts(pathname: *const c_char, opts: *const 
     to_c(|| {
         // SAFETY: the caller's opts.
         let opts = unsafe { opts::read(opts) }?;
-        call_for_fd(&mut ObjPath::<BPF_OBJ_GET> {
+        let mut attr = ObjPath::<BPF_OBJ_GET> {
             pathname: addr(pathname),
             bpf_fd: 0,
             file_flags: opts.file_flags,
             path_fd: opts.path_fd,
-        })
+        };
+        // SAFETY: the path is the caller's.
+        unsafe { call_for_fd_with_addrs(&mut attr) }
     })
 }
 
@@ -173,7 +175,6 @@ pub struct bpf_get_fd_by_id_opts {
     /// BPF token: for BTF objects (Linux 6.18).
     pub token_fd: __u32,
 }
-opts!(bpf_get_fd_by_id_opts { sz, open_flags, token_fd });
 
 /// Open a program by its id.
 ///
@@ -300,7 +301,8 @@ pub unsafe extern "C" fn bpf_obj_get_info_by_fd(bpf_fd: c_int, info: *mut c_void
         // SAFETY: the caller's output.
         let info_len = unsafe { Out::new(info_len) }?;
         let mut attr = ObjGetInfoByFd { bpf_fd: bpf_fd as u32, info_len: info_len.get(), info: addr(info) };
-        let returned = call(&mut attr)?;
+        // SAFETY: the info, and what it points to, are the caller's.
+        let returned = unsafe { call_with_addrs(&mut attr) }?;
         if returned == 0 {
             info_len.set(attr.info_len);
         }

@@ -4,10 +4,11 @@ use core::ffi::{c_char, c_int, c_void};
 
 use errno::Errno;
 
+use crate::error::{EINVAL, Result};
 use crate::kernel::attr::*;
-use crate::kernel::{call, call_for_fd, features, memlock};
-use crate::opts::{self, InOut, field, opts};
-use crate::result::{EINVAL, Result, to_c};
+use crate::kernel::{call, call_for_fd_with_addrs, call_with_addrs, features, memlock};
+use crate::opts::{self, InOut, field};
+use crate::returns::to_c;
 use crate::types::{__u32, bpf_attach_type, bpf_insn, bpf_prog_type};
 
 /// Options of bpf_prog_load().
@@ -61,31 +62,6 @@ pub struct bpf_prog_load_opts {
     /// Number of descriptors in fd_array, if all of them are to be bound to the program (Linux 6.14).
     pub fd_array_cnt: __u32,
 }
-opts!(bpf_prog_load_opts {
-    sz,
-    attempts,
-    expected_attach_type,
-    prog_btf_fd,
-    prog_flags,
-    prog_ifindex,
-    kern_version,
-    attach_btf_id,
-    attach_prog_fd,
-    attach_btf_obj_fd,
-    fd_array,
-    func_info,
-    func_info_cnt,
-    func_info_rec_size,
-    line_info,
-    line_info_cnt,
-    line_info_rec_size,
-    log_level,
-    log_size,
-    log_buf,
-    log_true_size,
-    token_fd,
-    fd_array_cnt,
-});
 
 /// Load a program. The kernel verifies it, and keeps it as long as a descriptor, a pin or a link refers to it.
 ///
@@ -165,7 +141,8 @@ pub unsafe extern "C" fn bpf_prog_load(
         if opts.log_level != 0 {
             give_log(&mut attr, &opts, opts.log_level);
         }
-        load_with_repair(&mut attr, &mut opts, attempts)
+        // SAFETY: the addresses are the caller's.
+        unsafe { load_with_repair(&mut attr, &mut opts, attempts) }
     })
 }
 
@@ -180,12 +157,16 @@ fn give_log(attr: &mut ProgLoad, opts: &bpf_prog_load_opts, log_level: u32) {
     attr.log_level = log_level;
 }
 
-/// One load, `attempts` calls at most while the kernel answers EAGAIN.
+/// Loads the program, with up to `attempts` calls while the kernel returns EAGAIN.
+///
+/// # Safety
+/// The addresses in `attr` are the caller's, or those of copies that outlive the call.
 #[inline(never)]
-fn load(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, attempts: c_int) -> Result<c_int> {
+unsafe fn load(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, attempts: c_int) -> Result<c_int> {
     let mut left = attempts;
     let result = loop {
-        let result = call_for_fd(attr);
+        // SAFETY: as above.
+        let result = unsafe { call_for_fd_with_addrs(attr) };
         left -= 1;
         if result != Err(EAGAIN) || left <= 0 {
             break result;
@@ -195,14 +176,22 @@ fn load(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, attempts: c_i
     result
 }
 
-/// A load that is repeated with the surplus of the records zeroed, if the kernel says, by
-/// E2BIG and the size it writes back, that it knows shorter ones; and then, if it failed
-/// and the log is for that case, with the log.
-fn load_with_repair(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, attempts: c_int) -> Result<c_int> {
-    // The copies live until the last load with them is over.
+/// Loads the program, and again if the kernel knows shorter function or line records, which it shows by E2BIG
+/// and the record size that it writes back: then with copies whose surplus is zeroed. If loading fails in the end,
+/// and the caller wants the log in that case, loads once more with the log.
+///
+/// # Safety
+/// The addresses in `attr` and `opts` are the caller's.
+unsafe fn load_with_repair(
+    attr: &mut ProgLoad,
+    opts: &mut InOut<bpf_prog_load_opts>,
+    attempts: c_int,
+) -> Result<c_int> {
+    // The copies must outlive the last load that uses them.
     let mut func_info = None;
     let mut line_info = None;
-    let mut result = load(attr, opts, attempts);
+    // SAFETY: the addresses are the caller's.
+    let mut result = unsafe { load(attr, opts, attempts) };
     while result == Err(E2BIG) {
         if func_info.is_none() && attr.func_info_cnt != 0 && attr.func_info_rec_size < opts.func_info_rec_size {
             // SAFETY: the caller's records, which the caller's opts describe.
@@ -223,11 +212,13 @@ fn load_with_repair(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, a
         } else {
             break;
         }
-        result = load(attr, opts, attempts);
+        // SAFETY: the addresses are the caller's or those of the copies.
+        result = unsafe { load(attr, opts, attempts) };
     }
     if result.is_err() && opts.log_level == 0 && !opts.log_buf.is_null() {
         give_log(attr, opts, 1);
-        result = load(attr, opts, attempts);
+        // SAFETY: as above, and the log buffer is the caller's.
+        result = unsafe { load(attr, opts, attempts) };
     }
     result
 }
@@ -273,7 +264,6 @@ pub struct bpf_prog_bind_opts {
     /// Flags; none so far.
     pub flags: __u32,
 }
-opts!(bpf_prog_bind_opts { sz, flags });
 
 /// Bind a map to a program, so that the map lives as long as the program even if no instruction refers to it.
 ///
@@ -329,23 +319,6 @@ pub struct bpf_test_run_opts {
     /// Packets in a batch, with `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18).
     pub batch_size: __u32,
 }
-opts!(bpf_test_run_opts {
-    sz,
-    data_in,
-    data_out,
-    data_size_in,
-    data_size_out,
-    ctx_in,
-    ctx_out,
-    ctx_size_in,
-    ctx_size_out,
-    retval,
-    repeat,
-    duration,
-    flags,
-    cpu,
-    batch_size,
-});
 
 /// Run a program on given data, in the kernel, without attaching it.
 ///
@@ -383,7 +356,8 @@ pub unsafe extern "C" fn bpf_prog_test_run_opts(prog_fd: c_int, opts: *mut bpf_t
             retval: 0,
             pad: 0,
         };
-        let result = call(&mut attr);
+        // SAFETY: the data and the context, in and out, are the caller's.
+        let result = unsafe { call_with_addrs(&mut attr) };
         opts.set(field!(bpf_test_run_opts.data_size_out), attr.data_size_out);
         opts.set(field!(bpf_test_run_opts.ctx_size_out), attr.ctx_size_out);
         opts.set(field!(bpf_test_run_opts.duration), attr.duration);
@@ -399,7 +373,6 @@ pub struct bpf_prog_stream_read_opts {
     /// Size of this struct, for forward and backward compatibility.
     pub sz: usize,
 }
-opts!(bpf_prog_stream_read_opts { sz });
 
 /// Read what a program wrote to one of its streams.
 ///
@@ -426,13 +399,15 @@ pub unsafe extern "C" fn bpf_prog_stream_read(
     to_c(|| {
         // SAFETY: the caller's opts.
         unsafe { opts::read(opts) }?;
-        call(&mut ProgStreamRead {
+        let mut attr = ProgStreamRead {
             stream_buf: addr(buf),
             stream_buf_len: buf_len,
             stream_id,
             prog_fd: prog_fd as u32,
             pad: 0,
-        })
+        };
+        // SAFETY: the buffer is the caller's.
+        unsafe { call_with_addrs(&mut attr) }
     })
 }
 
@@ -445,7 +420,6 @@ pub struct bpf_prog_assoc_struct_ops_opts {
     /// Flags; none so far.
     pub flags: __u32,
 }
-opts!(bpf_prog_assoc_struct_ops_opts { sz, flags });
 
 /// Associate a program with a struct_ops map, for the kernel functions that the program calls.
 ///

@@ -5,7 +5,7 @@ use core::ffi::{c_int, c_long, c_void};
 use errno::{Errno, errno, set_errno};
 
 use crate::kernel::memlock;
-use crate::result::to_c;
+use crate::returns::to_c;
 use crate::types::libbpf_strict_mode;
 
 /// Set what RLIMIT_MEMLOCK is raised to, on kernels that charge BPF memory to it (before 5.11).

@@ -4,8 +4,8 @@ use core::ffi::c_int;
 
 use crate::kernel::attr::*;
 use crate::kernel::call_for_fd;
-use crate::opts::{self, opts};
-use crate::result::to_c;
+use crate::opts;
+use crate::returns::to_c;
 use crate::types::__u32;
 
 /// Options of bpf_token_create().
@@ -17,7 +17,6 @@ pub struct bpf_token_create_opts {
     /// Flags; none so far.
     pub flags: __u32,
 }
-opts!(bpf_token_create_opts { sz, flags });
 
 /// Create a token with the privileges that a BPF file system delegates to its user namespace.
 ///

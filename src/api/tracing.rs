@@ -2,10 +2,11 @@
 
 use core::ffi::{c_char, c_int};
 
+use crate::error::Result;
 use crate::kernel::attr::*;
-use crate::kernel::{call, call_for_fd};
-use crate::opts::{self, opts};
-use crate::result::{Out, Result, to_c};
+use crate::kernel::{call_for_fd, call_for_fd_with_addrs, call_with_addrs};
+use crate::opts;
+use crate::returns::{Out, to_c};
 use crate::types::{__u32, __u64, bpf_stats_type};
 
 /// Options of bpf_raw_tracepoint_open_opts().
@@ -19,7 +20,6 @@ pub struct bpf_raw_tp_opts {
     /// What bpf_get_attach_cookie() returns in the program (Linux 6.10).
     pub cookie: __u64,
 }
-opts!(bpf_raw_tp_opts { sz, tp_name, cookie });
 
 /// Attach a program to a raw tracepoint, with options.
 ///
@@ -37,7 +37,8 @@ pub unsafe extern "C" fn bpf_raw_tracepoint_open_opts(prog_fd: c_int, opts: *mut
     to_c(|| {
         // SAFETY: the caller's opts.
         let opts = unsafe { opts::read(opts) }?;
-        raw_tracepoint_open(prog_fd, opts.tp_name, opts.cookie)
+        // SAFETY: the name is the caller's.
+        unsafe { raw_tracepoint_open(prog_fd, opts.tp_name, opts.cookie) }
     })
 }
 
@@ -51,12 +52,18 @@ pub unsafe extern "C" fn bpf_raw_tracepoint_open_opts(prog_fd: c_int, opts: *mut
 /// Since Linux 4.17. See bpf(2), BPF_RAW_TRACEPOINT_OPEN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_raw_tracepoint_open(name: *const c_char, prog_fd: c_int) -> c_int {
-    to_c(|| raw_tracepoint_open(prog_fd, name, 0))
+    // SAFETY: the name is the caller's.
+    to_c(|| unsafe { raw_tracepoint_open(prog_fd, name, 0) })
 }
 
-/// What both of them, and older kernels' links, come to.
-pub fn raw_tracepoint_open(prog_fd: c_int, name: *const c_char, cookie: u64) -> Result<c_int> {
-    call_for_fd(&mut RawTracepointOpen { name: addr(name), prog_fd: prog_fd as u32, pad: 0, cookie })
+/// The common part of both, which bpf_link_create() falls back to on older kernels.
+///
+/// # Safety
+/// `name` is NULL or the caller's.
+pub unsafe fn raw_tracepoint_open(prog_fd: c_int, name: *const c_char, cookie: u64) -> Result<c_int> {
+    let mut attr = RawTracepointOpen { name: addr(name), prog_fd: prog_fd as u32, pad: 0, cookie };
+    // SAFETY: as above.
+    unsafe { call_for_fd_with_addrs(&mut attr) }
 }
 
 /// Query which perf event or raw tracepoint a task's descriptor is, and which program is attached to it.
@@ -100,7 +107,8 @@ pub unsafe extern "C" fn bpf_task_fd_query(
         let (probe_offset, probe_addr) = unsafe { (Out::new(probe_offset)?, Out::new(probe_addr)?) };
         let mut attr =
             TaskFdQuery { pid: pid as u32, fd: fd as u32, flags, buf: addr(buf), buf_len: buf_len.get(), ..zeroed() };
-        let result = call(&mut attr);
+        // SAFETY: the buffer is the caller's.
+        let result = unsafe { call_with_addrs(&mut attr) };
         buf_len.set(attr.buf_len);
         prog_id.set(attr.prog_id);
         fd_type.set(attr.fd_type);

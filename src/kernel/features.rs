@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use errno::{Errno, errno, set_errno};
 
 use super::attr::{self, NAME_LEN, ProgLoad, addr, zeroed};
-use super::call::{call, call_without_announced_common};
+use super::call::{call_with_addrs, call_with_null_common};
 #[cfg(test)]
 use super::scripted::uname;
 use super::uapi::BPF_PROG_TYPE_SOCKET_FILTER;
@@ -44,7 +44,7 @@ pub unsafe fn known_name(name: *const c_char) -> [u8; NAME_LEN] {
 /// Takes the attributes that all commands share. No release settles this one.
 pub fn common_attrs() -> bool {
     static ANSWER: Answer = Answer::new();
-    ANSWER.get(|| call_without_announced_common::<ProgLoad>() == Err(Errno(libc::EFAULT)))
+    ANSWER.get(|| call_with_null_common::<ProgLoad>() == Err(Errno(libc::EFAULT)))
 }
 
 /// A yes or no that is found out at most once, unless threads race for it.
@@ -98,7 +98,8 @@ fn loads(insns: &[Insn], prog_name: &CStr) -> bool {
         prog_name: unsafe { attr::name(prog_name.as_ptr()) },
         ..zeroed()
     };
-    match call(&mut attr) {
+    // SAFETY: the kernel reads the instructions and the license, which outlive the call, and writes nothing.
+    match unsafe { call_with_addrs(&mut attr) } {
         Ok(fd) => {
             // SAFETY: the kernel just gave this descriptor to us alone.
             unsafe { libc::close(fd) };

@@ -10,7 +10,7 @@ use core::sync::atomic::{
 use errno::{Errno, errno, set_errno};
 
 use super::features;
-use crate::result::Result;
+use crate::error::Result;
 
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 /// Set only after the limit has been raised, so that no thread relies on a limit that is

@@ -3,7 +3,6 @@
 pub mod attr;
 pub mod call;
 pub mod features;
-mod layout;
 pub mod memlock;
 #[cfg(test)]
 pub mod scripted;
@@ -11,5 +10,6 @@ pub mod scripted;
 #[allow(unknown_lints, dead_code, missing_docs, non_camel_case_types, clippy::all, clippy::undocumented_unsafe_blocks)]
 #[rustfmt::skip]
 pub mod uapi;
+mod uapi_check;
 
-pub use call::{call, call_for_fd};
+pub use call::{call, call_for_fd, call_for_fd_with_addrs, call_with_addrs};

@@ -98,7 +98,9 @@ fn every_function_sends_its_command_and_nothing_but_zeros_for_zeros() {
     for (function, call, cmd, size) in CASES {
         let (result, calls) = with_answers([returns(3)], call);
         assert_eq!((result, calls.len()), (3, 1), "{function}");
-        assert_eq!((calls[0].cmd, &calls[0].attr), (*cmd, &vec![0; *size]), "{function}");
+        assert_eq!(calls[0].cmd, *cmd, "{function}");
+        // Members that libbpf 1.7.0 does not have come after those that it has.
+        assert!(calls[0].attr.len() >= *size && calls[0].attr.iter().all(|&byte| byte == 0), "{function}");
     }
 }
 
@@ -199,7 +201,7 @@ fn a_map_is_explained_through_shared_attributes() {
     assert_eq!(common.len(), 24);
     // SAFETY: integers, and as long as the type.
     let common = unsafe { common.as_ptr().cast::<CommonAttr>().read_unaligned() };
-    let (log_buf, log_size, log_level, pad) = (common.log_buf, common.log_size, common.log_level, common.pad);
+    let (log_buf, log_size, log_level, pad) = (common.log_buf.number(), common.log_size, common.log_level, common.pad);
     assert_eq!((log_buf, log_size, log_level, pad), (buf.as_ptr() as u64, 8, 2, 0));
     assert_eq!(log.true_size, 0, "this kernel wrote nothing");
 

@@ -4,7 +4,7 @@ use std::ptr::null;
 
 use libc::{EBADF, EINVAL};
 
-use super::layout;
+use super::opts_offsets;
 use crate::api::links::*;
 use crate::kernel::scripted::{Answer, Call, fails, returns, with_answers};
 use crate::kernel::uapi::*;
@@ -67,7 +67,7 @@ struct Opts(Vec<u8>);
 
 /// Where a field lies on this machine, and its size.
 fn place(field: &str) -> (usize, usize) {
-    let places = layout::places(layout::BPF_LINK_CREATE_OPTS);
+    let places = opts_offsets::places(opts_offsets::BPF_LINK_CREATE_OPTS);
     let (_, offset, size) = places.into_iter().find(|(name, ..)| *name == field).expect(field);
     (offset, size)
 }

@@ -1,7 +1,7 @@
 //! Unit tests of what is pure, over a scripted kernel where a call is made: no privilege needed.
 
 mod calls;
-mod layout;
+mod opts_offsets;
 mod link_create;
 mod prog_load;
 mod sz_protocol;

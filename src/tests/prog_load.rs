@@ -48,7 +48,7 @@ const LINE_INFO_REC_SIZE: usize = offset_of!(ProgLoad, line_info_rec_size);
 fn null_opts_send_a_bare_record() {
     let (fd, sent) = load(None, vec![returns(7)]);
     assert_eq!(fd, 7);
-    let (prog_type, insn_cnt, log_buf) = (sent[0].prog_type, sent[0].insn_cnt, sent[0].log_buf);
+    let (prog_type, insn_cnt, log_buf) = (sent[0].prog_type, sent[0].insn_cnt, sent[0].log_buf.number());
     assert_eq!((prog_type, insn_cnt, log_buf), (1, 2, 0));
 }
 
@@ -121,7 +121,7 @@ fn a_failure_with_a_log_but_no_level_is_tried_once_more_with_level_one() {
     });
     let (result, sent) = load(Some(&mut opts), vec![fails(EACCES), wrote]);
     assert_eq!((result, opts.log_true_size), (-EINVAL, 99));
-    let log = |attr: &ProgLoad| (attr.log_level, attr.log_size, attr.log_buf);
+    let log = |attr: &ProgLoad| (attr.log_level, attr.log_size, attr.log_buf.number());
     assert_eq!(log(&sent[0]), (0, 0, 0));
     assert_eq!(log(&sent[1]), (1, 16, buf.as_ptr() as u64));
 }
@@ -168,14 +168,14 @@ fn records_longer_than_the_kernel_knows_are_sent_again_with_the_surplus_zeroed()
         let (func_size, line_size) = (attr.func_info_rec_size, attr.line_info_rec_size);
         assert_eq!((func_size, line_size), (12, 20), "the caller's sizes are back");
         let expected = [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 13, 14, 15, 16, 17, 18, 19, 20, 0, 0, 0, 0];
-        assert_eq!(bytes_at(attr.func_info, 24), expected);
-        assert_eq!(bytes_at(attr.line_info, 40), expected_lines);
+        assert_eq!(bytes_at(attr.func_info.number(), 24), expected);
+        assert_eq!(bytes_at(attr.line_info.number(), 40), expected_lines);
         Ok(8)
     });
     let answers = vec![knows_shorter(FUNC_INFO_REC_SIZE, 8), knows_shorter(LINE_INFO_REC_SIZE, 16), repaired];
     let (result, sent) = load(Some(&mut opts), answers);
     assert_eq!(result, 8);
-    let (first, second) = (sent[0].func_info, sent[1].func_info);
+    let (first, second) = (sent[0].func_info.number(), sent[1].func_info.number());
     assert_eq!(first, func_info.as_ptr() as u64);
     assert_ne!(second, first, "a copy is sent, not the caller's records");
 }
@@ -242,7 +242,10 @@ fn every_option_has_its_place() {
     };
     let attr = load(Some(&mut opts), vec![returns(3)]).1[0];
     macro_rules! are {
-        ($($member:ident = $value:expr),*) => { $({ let member = attr.$member; assert_eq!(member, $value, stringify!($member)); })* };
+        ($($member:ident $(.$number:ident())? = $value:expr),*) => {$({
+            let member = attr.$member$(.$number())?;
+            assert_eq!(member, $value, stringify!($member));
+        })*};
     }
     are!(
         expected_attach_type = 11,
@@ -252,22 +255,22 @@ fn every_option_has_its_place() {
         kern_version = 15,
         attach_btf_id = 16,
         attach_prog_fd = 17,
-        fd_array = 18,
-        func_info = 19,
+        fd_array.number() = 18,
+        func_info.number() = 19,
         func_info_cnt = 20,
         func_info_rec_size = 21,
-        line_info = 22,
+        line_info.number() = 22,
         line_info_cnt = 23,
         line_info_rec_size = 24,
         log_level = 25,
         log_size = 4,
-        log_buf = buf.as_ptr() as u64,
+        log_buf.number() = buf.as_ptr() as u64,
         prog_token_fd = 26,
         fd_array_cnt = 27,
         core_relo_cnt = 0,
-        core_relos = 0,
+        core_relos.number() = 0,
         core_relo_rec_size = 0,
-        signature = 0,
+        signature.number() = 0,
         signature_size = 0,
         keyring_id = 0
     );

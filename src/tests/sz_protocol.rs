@@ -1,10 +1,10 @@
 //! The `sz` protocol, with every opts struct and at every size.
 
-use super::layout::{self, Row};
+use super::opts_offsets::{self, Row};
 use super::warnings;
-use crate::api::{attach::*, btf::*, links::*, maps::*, objects::*, programs::*, tokens::*, tracing::*};
+use crate::api::{attach::*, btf::*, every_opts, links::*, maps::*, objects::*, programs::*, tokens::*, tracing::*};
+use crate::error::EINVAL;
 use crate::opts::{self, Field, InOut, Opts};
-use crate::result::EINVAL;
 
 /// A caller's struct of `sz` bytes, in memory that holds no more: `sz` first, then `fill`.
 fn callers(sz: usize, fill: u8) -> Vec<u8> {
@@ -22,16 +22,17 @@ fn gives_whole_fields<T: Opts>(rows: &[Row]) {
         let given = unsafe { opts::read(caller.as_ptr().cast::<T>()) }.expect("a valid size");
         // SAFETY: every byte of the copy is initialised: it was zeroed as bytes.
         let given = unsafe { std::slice::from_raw_parts((&raw const given).cast::<u8>(), size_of::<T>()) };
-        for (field, offset, size) in layout::places(rows).into_iter().skip(1) {
+        for (field, offset, size) in opts_offsets::all_places(rows, T::ENDS).into_iter().skip(1) {
             let expected = if offset + size <= sz { 0xa5 } else { 0 };
-            assert!(given[offset..offset + size].iter().all(|&b| b == expected), "{field} at sz {sz}");
+            assert!(given[offset..offset + size].iter().all(|&b| b == expected), "{field} at {offset}, sz {sz}");
         }
     }
 }
 
 /// What is refused, with a warning: less than a `size_t`, and a byte after the last field that is not zero.
 fn refuses<T: Opts>(rows: &[Row]) {
-    let known = layout::places(rows).iter().map(|(_, offset, size)| offset + size).max().expect("rows");
+    let known =
+        opts_offsets::all_places(rows, T::ENDS).iter().map(|(_, offset, size)| offset + size).max().expect("rows");
     assert_eq!(T::KNOWN, known, "{:?}", T::NAME);
     let read = |caller: &[u8]| {
         // SAFETY: the memory is as long as its first word says.
@@ -57,14 +58,17 @@ fn refuses<T: Opts>(rows: &[Row]) {
 }
 
 macro_rules! protocol {
-    ($($test:ident: $opts:ident, $layout:ident;)*) => {$(
+    ($($test:ident: $opts:ident, $rows:ident;)*) => {$(
         #[test]
         fn $test() {
-            gives_whole_fields::<$opts>(layout::$layout);
-            refuses::<$opts>(layout::$layout);
+            gives_whole_fields::<$opts>(opts_offsets::$rows);
+            refuses::<$opts>(opts_offsets::$rows);
             assert_eq!($opts::NAME.to_str(), Ok(stringify!($opts)));
         }
-    )*};
+    )*
+    /// The structs that libbpf 1.7.0 has.
+    const WITH_ROWS: &[&str] = &["bpf_link_create_opts", $(stringify!($opts)),*];
+    };
 }
 
 protocol! {
@@ -88,12 +92,29 @@ protocol! {
     assoc_struct_ops: bpf_prog_assoc_struct_ops_opts, BPF_PROG_ASSOC_STRUCT_OPS_OPTS;
 }
 
+macro_rules! without_rows {
+    ($($opts:ident,)*) => {
+        #[test]
+        fn structs_that_libbpf_1_7_0_does_not_have() {
+            $(if !WITH_ROWS.contains(&stringify!($opts)) {
+                gives_whole_fields::<$opts>(opts_offsets::NEW);
+                refuses::<$opts>(opts_offsets::NEW);
+                assert_eq!($opts::NAME.to_str(), Ok(stringify!($opts)));
+            })*
+            let all = [$(stringify!($opts)),*];
+            assert!(WITH_ROWS.iter().all(|name| all.contains(name)), "a struct of libbpf 1.7.0 is missing: {all:?}");
+        }
+    };
+}
+
+every_opts!(without_rows);
+
 /// The union of `bpf_link_create_opts` is copied by member; the head is as any struct.
 #[test]
 fn link_create() {
-    let (head, union) = layout::BPF_LINK_CREATE_OPTS.split_at(5);
+    let (head, union) = opts_offsets::BPF_LINK_CREATE_OPTS.split_at(5);
     gives_whole_fields::<bpf_link_create_opts>(head);
-    refuses::<bpf_link_create_opts>(layout::BPF_LINK_CREATE_OPTS);
+    refuses::<bpf_link_create_opts>(opts_offsets::BPF_LINK_CREATE_OPTS);
     assert!(union.iter().all(|row| row.0.contains('.')), "the head is five fields");
 }
 

@@ -6,14 +6,6 @@ more_checks += "costs that are not time" tests/installed/costs \
 	"headers against libbpf 1.7.0" "tests/source/conformance headers" \
 	"symbols against libbpf 1.7.0" "tests/source/conformance symbols"
 
-# `make generate` writes this too.
-TABLE ?= tests/conformance/src/table.rs
-
-generate: conformance-table
-.PHONY: conformance-table
-conformance-table: ## regenerate the table of the conformance runner
-	@$(generate) conformance $(call quote,$(CURDIR)) $(call quote,$(call absolute,$(TABLE)))
-
 CONFORMANCE = $(CARGO) run -q --locked --profile tool -p conformance --
 
 .PHONY: conformance conformance-quick
@@ -38,3 +30,10 @@ compat: ## regenerate the tables of docs/compat.md, after make check
 	tests-c/coverage abi/libsysbpf.symbols $(TARGET)/tests-c/*/ >$(TARGET)/coverage
 	$(CONFORMANCE) differences --markdown >$(TARGET)/differences
 	tools/compat $(TARGET)/coverage $(TARGET)/differences
+
+# The functions and structs of src/api; part of `make generate`.
+GENERATED += tests/conformance/src/table.rs
+generate: conformance-table
+.PHONY: conformance-table
+conformance-table: ## regenerate the table of the conformance runner
+	@$(call generate,conformance,$(call quote,$(CURDIR)),tests/conformance/src/table.rs)

@@ -23,79 +23,7 @@ struct layout_record {
 extern const struct layout_record sysbpf_layout[];
 extern const uint32_t sysbpf_layout_count;
 
-/* ---- the kernel's BTF ---- */
-
-static char *btf_data;
-static const char *btf_strings;
-static uint32_t btf_string_bytes;
-static const struct btf_type **btf_types;
-static uint32_t btf_type_count;
-
-static const char *btf_name(uint32_t offset)
-{
-	assert_in_range(offset, 0, btf_string_bytes - 1);
-	return btf_strings + offset;
-}
-
-static const struct btf_type *btf_type(uint32_t id)
-{
-	assert_in_range(id, 1, btf_type_count - 1);
-	return btf_types[id];
-}
-
-/* The bytes that follow a type's header. */
-static size_t btf_tail(const struct btf_type *type)
-{
-	uint32_t count = BTF_INFO_VLEN(type->info);
-
-	switch (BTF_INFO_KIND(type->info)) {
-	case BTF_KIND_INT: return 4;
-	case BTF_KIND_ARRAY: return sizeof(struct btf_array);
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION: return count * sizeof(struct btf_member);
-	case BTF_KIND_ENUM: return count * sizeof(struct btf_enum);
-	case BTF_KIND_FUNC_PROTO: return count * sizeof(struct btf_param);
-	case BTF_KIND_VAR: return sizeof(struct btf_var);
-	case BTF_KIND_DATASEC: return count * sizeof(struct btf_var_secinfo);
-	case 17: /* BTF_KIND_DECL_TAG */ return 4;
-	case 19: /* BTF_KIND_ENUM64 */ return count * 12;
-	case BTF_KIND_PTR: case BTF_KIND_FWD: case BTF_KIND_TYPEDEF: case BTF_KIND_VOLATILE: case BTF_KIND_CONST:
-	case BTF_KIND_RESTRICT: case BTF_KIND_FUNC: case BTF_KIND_FLOAT: case 18: /* BTF_KIND_TYPE_TAG */ return 0;
-	}
-	fail_msg("the kernel's BTF has a kind that this test does not know: %u", (unsigned int)BTF_INFO_KIND(type->info));
-	return 0;
-}
-
-static void btf_read(const char *path)
-{
-	size_t size = 0, room = 64 << 20;
-	ssize_t got;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	btf_data = malloc(room);
-	assert_non_null(btf_data);
-	while ((got = read(fd, btf_data + size, room - size)) > 0)
-		size += got;
-	close(fd);
-
-	const struct btf_header *header = (void *)btf_data;
-	assert_in_range(size, sizeof(*header), room - 1);
-	assert_int_equal(header->magic, BTF_MAGIC);
-	btf_strings = btf_data + header->hdr_len + header->str_off;
-	btf_string_bytes = header->str_len;
-
-	const char *at = btf_data + header->hdr_len + header->type_off, *end = at + header->type_len;
-	assert_true(end <= btf_data + size && btf_strings + btf_string_bytes <= btf_data + size);
-	btf_types = calloc(header->type_len / sizeof(struct btf_type) + 2, sizeof(*btf_types));
-	assert_non_null(btf_types);
-	for (btf_type_count = 1; at < end; btf_type_count++) {
-		btf_types[btf_type_count] = (const void *)at;
-		at += sizeof(struct btf_type) + btf_tail((const void *)at);
-	}
-	assert_ptr_equal(at, end);
-}
+/* ---- types ---- */
 
 static bool is_aggregate(const struct btf_type *type)
 {
@@ -107,10 +35,11 @@ static bool is_aggregate(const struct btf_type *type)
 static const struct btf_type *skip_modifiers(uint32_t id)
 {
 	for (;;) {
-		const struct btf_type *type = btf_type(id);
+		const struct btf_type *type = kernel_btf_type(id);
 
 		switch (BTF_INFO_KIND(type->info)) {
-		case BTF_KIND_TYPEDEF: case BTF_KIND_CONST: case BTF_KIND_VOLATILE: case BTF_KIND_RESTRICT: case 18:
+		case BTF_KIND_TYPEDEF: case BTF_KIND_CONST: case BTF_KIND_VOLATILE: case BTF_KIND_RESTRICT:
+		case BTF_KIND_TYPE_TAG:
 			id = type->type;
 			continue;
 		}
@@ -134,11 +63,11 @@ static uint32_t type_size(uint32_t id)
 
 static const struct btf_type *find_aggregate(const char *name)
 {
-	for (uint32_t id = 1; id < btf_type_count; id++)
-		if (is_aggregate(btf_types[id]) && BTF_INFO_VLEN(btf_types[id]->info) &&
-		    strcmp(btf_name(btf_types[id]->name_off), name) == 0)
-			return btf_types[id];
-	return NULL;
+	__u32 id = kernel_btf_id(name, BTF_KIND_UNION);
+
+	if (!id)
+		id = kernel_btf_id(name, BTF_KIND_STRUCT);
+	return id ? kernel_btf_type(id) : NULL;
 }
 
 /* ---- a struct of the kernel, flat ---- */
@@ -155,7 +84,7 @@ static void flatten(struct flat *flat, const struct btf_type *type, const char *
 
 	alternative |= BTF_INFO_KIND(type->info) == BTF_KIND_UNION;
 	for (uint32_t i = 0; i < BTF_INFO_VLEN(type->info); i++, member++) {
-		const char *name = btf_name(member->name_off);
+		const char *name = kernel_btf_name(member->name_off);
 		const struct btf_type *inner = skip_modifiers(member->type);
 		bool fields = BTF_INFO_KFLAG(type->info);
 		uint32_t bits = fields ? BTF_MEMBER_BIT_OFFSET(member->offset) : member->offset;
@@ -205,7 +134,7 @@ static bool find_struct(struct flat *flat, const char *of, const char *at)
 
 	const struct btf_member *member = (const void *)(type + 1);
 	for (uint32_t i = 0; i < BTF_INFO_VLEN(type->info); i++, member++) {
-		const char *name = btf_name(member->name_off);
+		const char *name = kernel_btf_name(member->name_off);
 
 		flat->count = 0;
 		flatten(flat, skip_modifiers(member->type), "", 0, false);
@@ -306,7 +235,7 @@ static void compare(void **state)
 	uint32_t known = 0, named = 0;
 	struct flat kernel;
 
-	if (!btf_data)
+	if (!kernel_has_btf())
 		skip_test("this kernel has no /sys/kernel/btf/vmlinux");
 	if (!find_struct(&kernel, record->of, record->at))
 		skip_test("this kernel has no %s%s%s", record->of, *record->at ? " with " : "", record->at);
@@ -354,10 +283,9 @@ int main(void)
 	names = calloc(sysbpf_layout_count, sizeof(*names));
 	if (!tests || !names || !sysbpf_layout_count)
 		return 1;
-	btf_read("/sys/kernel/btf/vmlinux");
 	for (uint32_t i = 0; i < sysbpf_layout_count; i++) {
 		test_name(names[i], sizeof(names[i]), &sysbpf_layout[i]);
 		tests[i] = (struct CMUnitTest){ names[i], compare, begin, test_end, (void *)&sysbpf_layout[i] };
 	}
-	return _cmocka_run_group_tests("layout", tests, sysbpf_layout_count, NULL, NULL);
+	return _cmocka_run_group_tests("records_in_btf", tests, sysbpf_layout_count, NULL, NULL);
 }

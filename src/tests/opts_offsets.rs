@@ -37,6 +37,25 @@ pub fn places(rows: &[Row]) -> Vec<(&'static str, usize, usize)> {
     places
 }
 
+/// The same, and each member that libbpf 1.7.0 does not have, called "": by C's rule they follow the ones it has, with
+/// no more between them than their alignment takes. `ends` are those of the struct's members.
+pub fn all_places(rows: &[Row], ends: &[usize]) -> Vec<(&'static str, usize, usize)> {
+    let mut all = places(rows);
+    let mut end = all.iter().map(|(_, offset, size)| offset + size).max().unwrap_or(0);
+    for &next in ends.iter().filter(|&&next| next > end).collect::<Vec<_>>() {
+        let by_rule = [1, 2, 4, 8].map(|size: usize| (end.next_multiple_of(size.min(align_of::<u64>())), size));
+        let place = by_rule.into_iter().find(|(offset, size)| offset + size == next);
+        let (offset, size) =
+            place.unwrap_or_else(|| panic!("a member that ends at {next}, after one that ends at {end}"));
+        all.push(("", offset, size));
+        end = next;
+    }
+    all
+}
+
+/// Of a struct that libbpf 1.7.0 does not have.
+pub const NEW: &[Row] = &[("sz", 0, 8, 0, 4)];
+
 pub const BPF_LOG_OPTS: &[Row] = &[
     ("sz", 0, 8, 0, 4),
     ("buf", 8, 8, 4, 4),
