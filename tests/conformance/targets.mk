@@ -35,5 +35,5 @@ compat: ## regenerate the tables of docs/compat.md, after make check
 GENERATED += tests/conformance/src/table.rs
 generate: conformance-table
 .PHONY: conformance-table
-conformance-table:
+conformance-table: ## regenerate the table of the conformance runner
 	@$(call generate,conformance,$(call quote,$(CURDIR)),tests/conformance/src/table.rs)
