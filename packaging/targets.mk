@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Packages. Not in the source archive: they are made from a commit.
+# Packages. Not in the source archive: they are built from a commit.
 
 .PHONY: dist
 dist: ## make the source archive, which builds offline, in target/dist

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What support.h declares. The library's functions called here set a test up; they are not what it covers. */
+/* See support.h. The functions of the library are called here for set-up, so these calls are not noted. */
 #define CALLS_ARE_NOT_NOTED
 #include "support.h"
 
@@ -23,6 +23,15 @@ static bool skipped;
 static int fds_before;
 /* One file for all of a program's captures of stderr. */
 static int captured = -1, saved_stderr;
+
+/* SYSBPF_TESTS='keys_are_*' in the environment: run only the test functions that match. */
+__attribute__((constructor)) static void select_tests(void)
+{
+	const char *pattern = getenv("SYSBPF_TESTS");
+
+	if (pattern)
+		cmocka_set_test_filter(pattern);
+}
 
 int test_begin(void **state)
 {
@@ -62,13 +71,13 @@ void note_call(const char *function)
 
 static bool may_use_bpf(void)
 {
-	/* map_type 2 (array), key 4, value 4, 1 entry: the smallest thing to ask for. */
+	/* An array of one element with key and value of 4 bytes: the smallest map. */
 	__u32 attr[4] = { BPF_MAP_TYPE_ARRAY, 4, 4, 1 };
 	int fd = syscall(SYS_bpf, BPF_MAP_CREATE, attr, sizeof(attr));
 
 	if (fd >= 0)
 		close(fd);
-	/* EPERM with CAP_BPF is a kernel that charges RLIMIT_MEMLOCK, which the library raises. */
+	/* For root, EPERM means that RLIMIT_MEMLOCK is reached, which the library raises. */
 	return fd >= 0 || errno != EPERM || geteuid() == 0;
 }
 
@@ -395,7 +404,7 @@ size_t small_btf(void *blob, size_t room)
 	return sizeof(header) + sizeof(types) + sizeof(strings);
 }
 
-/* ---- places of our own ---- */
+/* ---- private mounts, network namespaces and cgroups ---- */
 
 void own_mounts(void)
 {
@@ -432,7 +441,7 @@ char *mount_own(const char *fstype, const char *options)
 
 	own_mounts();
 	if (asprintf(&dir, "%s/sysbpf-test-XXXXXX", base ? base : "/tmp") < 0 || !mkdtemp(dir))
-		fail_msg("set-up: no temporary folder: %s", strerror(errno));
+		fail_msg("set-up: no temporary directory: %s", strerror(errno));
 	if (mount("none", dir, fstype, 0, options)) {
 		int err = errno;
 

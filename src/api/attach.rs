@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attaching programs to cgroups, network devices and other hooks, and querying what is attached.
 
 use core::ffi::c_int;
@@ -22,7 +23,7 @@ pub struct bpf_prog_attach_opts {
     pub anonymous: bpf_prog_attach_opts__replace,
     /// Program or link to attach before or after (Linux 6.6); not with relative_id.
     pub relative_fd: c_int,
-    /// Its id, instead of a descriptor.
+    /// Id of that program or link; not with relative_fd.
     pub relative_id: __u32,
     /// Attach only if the hook is at this revision (Linux 6.6); 0 for any.
     pub expected_revision: __u64,
@@ -64,7 +65,7 @@ pub unsafe extern "C" fn bpf_prog_attach(
     })
 }
 
-/// Detach the program of a hook that has only one.
+/// Detach the program from a hook that has only one.
 ///
 /// @param attachable_fd  the hook
 /// @param type           `BPF_*` attach type
@@ -99,8 +100,8 @@ pub unsafe extern "C" fn bpf_prog_detach2(prog_fd: c_int, attachable_fd: c_int, 
 /// @param opts     options, or NULL
 /// @return 0, or a negative error code (also in errno):
 ///   - EBADF: a descriptor is invalid
-///   - EINVAL: invalid combination of program, hook, type and flags; relative_fd and relative_id both given; bad opts
-///   - EPERM: needs CAP_NET_ADMIN, for some hooks more; or a parent cgroup does not allow it
+///   - EINVAL: invalid combination of program, hook, type and flags; relative_fd and relative_id both given; invalid opts
+///   - EPERM: the caller lacks CAP_NET_ADMIN or what else the hook requires, or a parent cgroup forbids it
 ///   - EEXIST: the program is attached there already
 ///   - ESTALE: the hook is not at expected_revision
 ///
@@ -137,9 +138,9 @@ pub struct bpf_prog_detach_opts {
     pub sz: usize,
     /// `BPF_F_*` flags.
     pub flags: __u32,
-    /// Detach what is before or after this program or link (Linux 6.6); not with relative_id.
+    /// Detach the program before or after this program or link (Linux 6.6); not with relative_id.
     pub relative_fd: c_int,
-    /// Its id, instead of a descriptor.
+    /// Id of that program or link; not with relative_fd.
     pub relative_id: __u32,
     /// Detach only if the hook is at this revision (Linux 6.6); 0 for any.
     pub expected_revision: __u64,
@@ -154,8 +155,8 @@ pub struct bpf_prog_detach_opts {
 /// @return 0, or a negative error code (also in errno):
 ///   - EBADF: a descriptor is invalid
 ///   - ENOENT: the program is not attached there
-///   - EINVAL: invalid combination of program, hook and type; relative_fd and relative_id both given; bad opts
-///   - EPERM: needs CAP_NET_ADMIN, for some hooks more
+///   - EINVAL: invalid combination of program, hook and type; relative_fd and relative_id both given; invalid opts
+///   - EPERM: the caller lacks CAP_NET_ADMIN or what else the hook requires
 ///   - ESTALE: the hook is not at expected_revision
 ///
 /// Since Linux 4.10. See bpf(2), BPF_PROG_DETACH.
@@ -182,7 +183,7 @@ pub unsafe extern "C" fn bpf_prog_detach_opts(
     })
 }
 
-/// What a program is to be placed relative to, and the flag that says if this is an id.
+/// The program or link to be placed relative to, as a descriptor or an id, and the flag for an id.
 pub fn relative(relative_fd: u32, relative_id: u32) -> Result<(u32, u32)> {
     match (relative_fd, relative_id) {
         (fd, 0) => Ok((fd, 0)),
@@ -197,11 +198,11 @@ pub fn relative(relative_fd: u32, relative_id: u32) -> Result<(u32, u32)> {
 pub struct bpf_prog_query_opts {
     /// Size of this struct, for forward and backward compatibility.
     pub sz: usize,
-    /// BPF_F_QUERY_EFFECTIVE: also what is inherited.
+    /// BPF_F_QUERY_EFFECTIVE: include programs inherited from parent cgroups.
     pub query_flags: __u32,
     /// Out: flags of the hook.
     pub attach_flags: __u32,
-    /// Array for the ids of the programs, in order; may be NULL.
+    /// Array for the ids of the programs, in the order in which they run; may be NULL.
     pub prog_ids: *mut __u32,
     pub anonymous: bpf_prog_query_opts__count,
     /// Array for the attach flags of each program (Linux 6.0); may be NULL.
@@ -219,22 +220,22 @@ pub struct bpf_prog_query_opts {
 pub union bpf_prog_query_opts__count {
     /// Older name of count.
     pub prog_cnt: __u32,
-    /// In: capacity of each array, in elements. Out: how many programs are attached.
+    /// In: capacity of each array, in elements. Out: number of programs attached.
     pub count: __u32,
 }
 
-/// Query what is attached to a hook, with options.
+/// Query the programs attached to a hook, with options.
 ///
-/// The outputs attach_flags, count and revision are written on failure too.
+/// The outputs attach_flags, count and revision are also written on failure.
 ///
 /// @param target  the hook, as for bpf_prog_attach_opts()
 /// @param type    `BPF_*` attach type
 /// @param opts    options and outputs, or NULL
 /// @return 0, or a negative error code (also in errno):
 ///   - EBADF: target is invalid
-///   - EINVAL: invalid combination of hook, type and flags; bad opts
+///   - EINVAL: invalid combination of hook, type and flags; invalid opts
 ///   - ENOSPC: the arrays are too small; count is the number of programs attached
-///   - EPERM: needs CAP_NET_ADMIN
+///   - EPERM: the caller lacks CAP_NET_ADMIN
 ///
 /// Since Linux 4.15. See bpf(2), BPF_PROG_QUERY.
 #[unsafe(no_mangle)]
@@ -267,14 +268,14 @@ pub unsafe extern "C" fn bpf_prog_query_opts(
     })
 }
 
-/// Query what is attached to a hook.
+/// Query the programs attached to a hook.
 ///
 /// @param target_fd     the hook
 /// @param type          `BPF_*` attach type
-/// @param query_flags   BPF_F_QUERY_EFFECTIVE: also what is inherited
+/// @param query_flags   BPF_F_QUERY_EFFECTIVE: include programs inherited from parent cgroups
 /// @param attach_flags  out, also on failure: flags of the hook; may be NULL
-/// @param prog_ids      out: the ids of the programs, in order; may be NULL
-/// @param prog_cnt      in: capacity of prog_ids, in elements; out, also on failure: how many programs are attached
+/// @param prog_ids      out: array for the ids of the programs, in the order in which they run; may be NULL
+/// @param prog_cnt      in: capacity of prog_ids, in elements; out, also on failure: number of programs attached
 /// @return 0, or a negative error code (also in errno): as bpf_prog_query_opts(), and
 ///   - EINVAL: prog_cnt is NULL
 ///

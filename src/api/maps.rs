@@ -1,4 +1,5 @@
-//! Maps: creating them, their elements one by one and in batches.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Maps: creation, single elements, batches of elements.
 
 use core::ffi::{c_char, c_int, c_void};
 
@@ -10,7 +11,7 @@ use crate::opts::{self, InOut, field};
 use crate::returns::{Out, to_c};
 use crate::types::{__s32, __u32, __u64, bpf_map_type};
 
-/// A log for commands that have no log fields of their own: the kernel may write there why it
+/// Log buffer for commands without log fields of their own. The kernel may write to it why it
 /// rejected the call.
 ///
 /// Kernels without common attributes write nothing.
@@ -23,9 +24,9 @@ pub struct bpf_log_opts {
     pub buf: *mut c_char,
     /// Size of `buf`, in bytes.
     pub size: __u32,
-    /// What to log: bits 0 to 2 as in bpf_prog_load_opts.log_level.
+    /// Log level: bits 0 to 2 as in bpf_prog_load_opts.log_level.
     pub level: __u32,
-    /// Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none.
+    /// Out: size of the whole log in bytes, including its NUL, even if it did not fit; 0 if there is none.
     pub true_size: __u32,
 }
 
@@ -47,7 +48,7 @@ pub struct bpf_map_create_opts {
     pub inner_map_fd: __u32,
     /// `BPF_F_*` flags of the map (Linux 4.6).
     pub map_flags: __u32,
-    /// Depends on the type, e.g. the number of hashes of a bloom filter (Linux 5.16).
+    /// Extra setting that depends on the map type, e.g. the number of hash functions of a bloom filter (Linux 5.16).
     pub map_extra: __u64,
     /// NUMA node to allocate on, with `BPF_F_NUMA_NODE` (Linux 4.14).
     pub numa_node: __u32,
@@ -71,16 +72,16 @@ pub struct bpf_map_create_opts {
 /// RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
 ///
 /// @param map_type     `BPF_MAP_TYPE_*`
-/// @param map_name     name, cut at 15 bytes; NULL for none; left out on kernels before 4.15
+/// @param map_name     name, truncated to 15 bytes; NULL for none; not sent to kernels before 4.15
 /// @param key_size     size of a key, in bytes
 /// @param value_size   size of a value, in bytes
 /// @param max_entries  maximum number of elements
 /// @param opts         options, or NULL
 /// @return descriptor of the map, to be closed by the caller, or a negative error code (also in errno):
-///   - EINVAL: invalid combination of type, sizes and flags; bad opts
-///   - EPERM: needs CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
+///   - EINVAL: invalid combination of type, sizes and flags; invalid opts
+///   - EPERM: the caller lacks CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
 ///   - E2BIG: the sizes are too large for this type
-///   - ENOMEM: the kernel has not enough memory
+///   - ENOMEM: the kernel is out of memory
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_CREATE.
 #[unsafe(no_mangle)]
@@ -140,7 +141,7 @@ pub unsafe extern "C" fn bpf_map_create(
 /// @param value  value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
 /// @param flags  BPF_ANY (0), BPF_NOEXIST (only add), BPF_EXIST (only replace), BPF_F_LOCK (Linux 5.1)
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - EEXIST: BPF_NOEXIST, and the key exists
 ///   - ENOENT: BPF_EXIST, and the key does not exist
 ///   - E2BIG: the map is full, or the index is too large
@@ -165,7 +166,7 @@ pub unsafe extern "C" fn bpf_map_update_elem(
 /// @param key    key, of the map's key size
 /// @param value  out: its value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - ENOENT: the key does not exist
 ///   - EPERM: the descriptor is not open for reading
 ///
@@ -205,7 +206,7 @@ pub unsafe extern "C" fn bpf_map_lookup_elem_flags(
 /// @param key    key, of the map's key size
 /// @param value  out: its value, as for bpf_map_lookup_elem()
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - ENOENT: the key does not exist, or the queue is empty
 ///   - ENOTSUPP (524) or EINVAL: not supported by this type of map
 ///
@@ -242,7 +243,7 @@ pub unsafe extern "C" fn bpf_map_lookup_and_delete_elem_flags(
 /// @param fd   the map
 /// @param key  key, of the map's key size
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - ENOENT: the key does not exist
 ///   - EINVAL: elements of this type of map cannot be deleted
 ///
@@ -268,13 +269,13 @@ pub unsafe extern "C" fn bpf_map_delete_elem_flags(fd: c_int, key: *const c_void
     unsafe { elem::<BPF_MAP_DELETE_ELEM>(fd, key, core::ptr::null(), flags) }
 }
 
-/// Find the key that follows another one, to iterate over a map.
+/// Get the key that follows another one, to iterate over a map.
 ///
 /// @param fd        the map
 /// @param key       key, of the map's key size; NULL, or a key that does not exist, for the first
 /// @param next_key  out: the key that follows, of the map's key size
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - ENOENT: key is the last one
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_GET_NEXT_KEY.
@@ -287,11 +288,11 @@ pub unsafe extern "C" fn bpf_map_get_next_key(fd: c_int, key: *const c_void, nex
     })
 }
 
-/// Freeze a map: from now on it cannot be changed from user space.
+/// Freeze a map: user space can no longer change its elements.
 ///
 /// @param fd  the map
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - EBUSY: the map is frozen already, or mapped for writing
 ///   - EPERM: the descriptor is not open for writing
 ///
@@ -317,12 +318,12 @@ pub struct bpf_map_batch_opts {
 ///
 /// @param fd     the map
 /// @param keys   the keys, one after another
-/// @param count  in: how many; out, also on failure: how many were deleted
+/// @param count  in: number of elements; out, also on failure: number of elements deleted
 /// @param opts   options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - EFAULT: a pointer is invalid; count is then meaningless
-///   - EINVAL: bad opts, or count is NULL
+///   - EINVAL: invalid opts, or count is NULL
 ///   - ENOENT: a key does not exist
 ///   - ENOTSUPP (524): not supported by this type of map
 ///
@@ -341,23 +342,23 @@ pub unsafe extern "C" fn bpf_map_delete_batch(
 
 /// Look up several elements.
 ///
-/// The batches of a map are read one after another: the position that one call writes to
-/// out_batch is the next call's in_batch. The end is reached when a call returns -ENOENT;
-/// the count elements of that last call are valid.
+/// To read a whole map, pass the position that one call writes to out_batch as in_batch to the
+/// next. When a call returns -ENOENT, the end is reached; the count elements of that last call
+/// are valid.
 ///
 /// @param fd         the map
-/// @param in_batch   position, of the map's key size (at least 4 bytes); NULL to begin
+/// @param in_batch   position, of the map's key size (at least 4 bytes); NULL to start from the beginning
 /// @param out_batch  out: position of the next batch, of the same size
 /// @param keys       out: room for count keys
 /// @param values     out: room for count values
 /// @param count      in: maximum number of elements to read; out, also on failure: elements read
 /// @param opts       options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - EFAULT: a pointer is invalid; count is then meaningless
-///   - EINVAL: bad opts, or count is NULL
+///   - EINVAL: invalid opts, or count is NULL
 ///   - ENOENT: there are no more elements
-///   - ENOSPC: count is less than the elements of one hash bucket
+///   - ENOSPC: count is less than the number of elements in a hash bucket
 ///   - ENOTSUPP (524): not supported by this type of map
 ///
 /// Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_BATCH.
@@ -413,12 +414,12 @@ pub unsafe extern "C" fn bpf_map_lookup_and_delete_batch(
 /// @param fd      the map
 /// @param keys    the keys, one after another
 /// @param values  their values, one after another
-/// @param count   in: how many; out, also on failure: how many were written
+/// @param count   in: number of elements; out, also on failure: number of elements written
 /// @param opts    options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - EFAULT: a pointer is invalid; count is then meaningless
-///   - EINVAL: bad opts, or count is NULL
+///   - EINVAL: invalid opts, or count is NULL
 ///   - E2BIG: the map is full
 ///   - ENOTSUPP (524): not supported by this type of map
 ///

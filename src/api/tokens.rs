@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tokens: BPF privileges that a BPF file system delegates.
 
 use core::ffi::c_int;
@@ -24,10 +25,10 @@ pub struct bpf_token_create_opts {
 /// @param opts      options, or NULL
 /// @return descriptor of the token, to be closed by the caller, or a negative error code (also in errno):
 ///   - EBADF: bpffs_fd is invalid
-///   - EINVAL: bpffs_fd is not the root of a BPF file system; bad opts, or an older kernel
+///   - EINVAL: bpffs_fd is not the root of a BPF file system; invalid opts, or the kernel does not support this command
 ///   - ENOENT: the file system delegates nothing
-///   - EPERM: needs CAP_BPF in the user namespace of the file system
-///   - EOPNOTSUPP: that namespace is the initial one, which needs no token
+///   - EPERM: the caller lacks CAP_BPF in the user namespace of the file system
+///   - EOPNOTSUPP: that user namespace is the initial one, in which no token is needed
 ///
 /// Since Linux 6.9. See bpf(2), BPF_TOKEN_CREATE.
 #[unsafe(no_mangle)]

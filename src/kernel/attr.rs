@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One attribute record per `bpf(2)` command: exactly the bytes that are sent.
 //!
-//! A record carries its command in its type, so it cannot be sent with another, and it is
-//! always whole: every record is made from [`zeroed`], padding included. `packed(4)` makes
-//! its size end with its last member (92 bytes for `MapCreate`, not 96) and its layout the
-//! same on 32-bit and 64-bit. Members have the names that `union bpf_attr` gives them.
+//! The command is part of a record's type, so a record cannot be sent with another command. All
+//! its bytes are initialised: padding is a member too. `packed(4)` makes a record end with its
+//! last member (92 bytes for `MapCreate`, not 96), and gives it the same layout on 32-bit and
+//! 64-bit machines. Members have the names of `union bpf_attr`.
 
 use core::ffi::{c_char, c_void};
 use core::mem::MaybeUninit;
@@ -89,7 +90,7 @@ macro_rules! record {
     };
 }
 
-/// Declares records, each with the command it belongs to.
+/// Declares records, each with its command.
 macro_rules! attrs {
     ($($(#[$doc:meta])* $name:ident: $cmd:ident $members:tt)*) => {$(
         record! { $(#[$doc])* $name $members }
@@ -100,7 +101,7 @@ macro_rules! attrs {
     )*};
 }
 
-/// Declares records that several commands share: with each command it is a type of its own.
+/// Declares records that several commands share. A record is a distinct type for each command.
 macro_rules! shared_attrs {
     ($($(#[$doc:meta])* $name:ident $members:tt)*) => {$(
         record! { $(#[$doc])* $name [CMD] $members }
@@ -288,7 +289,7 @@ attrs! {
 }
 
 shared_attrs! {
-    /// Of the four commands that look up, update and delete an element.
+    /// For the four commands that look up, update and delete an element.
     MapElem {
         map_fd: u32,
         pad: u32,
@@ -296,7 +297,7 @@ shared_attrs! {
         value: Addr,
         flags: u64,
     }
-    /// Of the four batch commands.
+    /// For the four batch commands.
     MapBatch {
         in_batch: Addr,
         out_batch: Addr,
@@ -307,14 +308,14 @@ shared_attrs! {
         elem_flags: u64,
         flags: u64,
     }
-    /// `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
+    /// For `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
     ObjPath {
         pathname: Addr,
         bpf_fd: u32,
         file_flags: u32,
         path_fd: i32,
     }
-    /// `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`.
+    /// For `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`.
     ProgAttachDetach {
         /// Also `target_ifindex`.
         target_fd: u32,
@@ -326,13 +327,13 @@ shared_attrs! {
         relative_fd: u32,
         expected_revision: u64,
     }
-    /// Of the four commands that walk through ids.
+    /// For the four commands that iterate over ids.
     GetNextId {
         start_id: u32,
         next_id: u32,
         open_flags: u32,
     }
-    /// Of the three commands that open a program, a map or a link by its id.
+    /// For the three commands that open a program, a map or a link by its id.
     GetFdById {
         /// Also `prog_id`, `map_id`, `link_id`.
         start_id: u32,
@@ -341,7 +342,7 @@ shared_attrs! {
     }
 }
 
-/// `BPF_LINK_CREATE`: 16 bytes, then the 48 of the member that belongs to the attach type.
+/// For `BPF_LINK_CREATE`: 16 bytes, then 48 bytes for the union member that belongs to the attach type.
 #[repr(C, packed(4))]
 #[derive(Clone, Copy)]
 pub struct LinkCreate<M> {
@@ -354,7 +355,7 @@ pub struct LinkCreate<M> {
     pub member: M,
 }
 
-/// What may follow in a [`LinkCreate`].
+/// The union member of a [`LinkCreate`].
 ///
 /// # Safety
 /// The type has 48 bytes and needs no alignment greater than 4.
@@ -380,14 +381,14 @@ macro_rules! link_members {
 }
 
 link_members! {
-    /// `target_btf_id` alone, or nothing.
+    /// For `target_btf_id` alone, or no member.
     TargetBtfId { target_btf_id: u32, pad: [u32; 11] }
     Iter { iter_info: Addr, iter_info_len: u32, pad: [u32; 9] }
     PerfEvent { bpf_cookie: u64, pad: [u32; 10] }
     KprobeMulti { flags: u32, cnt: u32, syms: Addr, addrs: Addr, cookies: Addr, pad: [u32; 4] }
     Tracing { target_btf_id: u32, pad0: u32, cookie: u64, pad: [u32; 8] }
     Netfilter { pf: u32, hooknum: u32, priority: i32, flags: u32, pad: [u32; 8] }
-    /// `tcx`, `netkit` and `cgroup`. `relative_fd` is also `relative_id`, with `BPF_F_ID` in the flags.
+    /// For `tcx`, `netkit` and `cgroup`. `relative_fd` is also `relative_id`, with `BPF_F_ID` in the flags.
     Relative { relative_fd: u32, pad0: u32, expected_revision: u64, pad: [u32; 8] }
     UprobeMulti {
         path: Addr,
@@ -402,7 +403,7 @@ link_members! {
     TracingMulti { ids: Addr, cookies: Addr, cnt: u32, pad: [u32; 7] }
 }
 
-/// What a call with `BPF_COMMON_ATTRS` carries besides its own record.
+/// The common attributes: what a call with `BPF_COMMON_ATTRS` passes in addition to the record of its command.
 #[repr(C, packed(4))]
 #[derive(Clone, Copy)]
 pub struct CommonAttr {
@@ -419,10 +420,10 @@ unsafe impl Plain for CommonAttr {
     const HAS_ADDRS: bool = true;
 }
 
-/// The length of an object's name in a record, its NUL included.
+/// The size of an object's name in a record, including the terminating NUL.
 pub const NAME_LEN: usize = BPF_OBJ_NAME_LEN as usize;
 
-/// A name as a record holds it: cut at 15 bytes, always terminated, the rest zero.
+/// A name as it is stored in a record: truncated to 15 bytes, and padded with zeros.
 ///
 /// # Safety
 /// `name` points to a NUL-terminated string.
@@ -430,7 +431,7 @@ pub const NAME_LEN: usize = BPF_OBJ_NAME_LEN as usize;
 pub unsafe fn name(name: *const c_char) -> [u8; NAME_LEN] {
     let mut bytes = [0; NAME_LEN];
     let mut len = 0;
-    // SAFETY: within the string, whose end was not reached before.
+    // SAFETY: no byte before this one is the terminating NUL.
     while len < NAME_LEN - 1 && unsafe { name.add(len).read() } != 0 {
         // SAFETY: as above.
         bytes[len] = unsafe { name.add(len).read() } as u8;

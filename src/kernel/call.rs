@@ -1,4 +1,5 @@
-//! The one call of `bpf(2)`, and the rule for the descriptors it returns.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The only call site of `bpf(2)`, and the rule for new descriptors: none is returned below 3.
 
 use core::ffi::c_int;
 use core::ptr::null_mut;
@@ -76,20 +77,20 @@ unsafe fn bpf<A: Attr>(cmd: bpf_cmd, attr: &mut A, common: *mut CommonAttr, comm
     if returned < 0 { Err(errno()) } else { Ok(returned) }
 }
 
-/// Moves a descriptor away from 0, 1 and 2, where a program that closed its standard
-/// streams would write its output into a map.
+/// Duplicates a descriptor below 3 to a higher number, and closes it. A program that had closed its standard
+/// streams would otherwise write its output to a map.
 fn off_stdio(fd: c_int) -> Result<c_int> {
     const FIRST: c_int = 3;
     if fd >= FIRST {
         return Ok(fd);
     }
-    // SAFETY: duplicates a descriptor.
+    // SAFETY: `fcntl` has no preconditions for this command.
     let moved = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, FIRST) };
     let after_move = errno();
     if moved < 0 {
         warn(c"bpf", c"a descriptor below 3 cannot be moved");
     }
-    // SAFETY: the kernel just gave this descriptor to us alone.
+    // SAFETY: the descriptor is new, so nothing else uses it.
     unsafe { libc::close(fd) };
     set_errno(after_move);
     if moved < 0 { Err(after_move) } else { Ok(moved) }

@@ -1,4 +1,5 @@
-//! What the kernel sees: the records, the one call, and what is known of the kernel.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the kernel sees: the attribute records and the system call. Also what differs between kernels.
 
 pub mod attr;
 pub mod call;
@@ -6,7 +7,7 @@ pub mod features;
 pub mod memlock;
 #[cfg(test)]
 pub mod scripted;
-// bindgen allows lints by name that Rust 1.85 does not know yet.
+// bindgen allows lints by names that Rust 1.85 does not know.
 #[allow(unknown_lints, dead_code, missing_docs, non_camel_case_types, clippy::all, clippy::undocumented_unsafe_blocks)]
 #[rustfmt::skip]
 pub mod uapi;

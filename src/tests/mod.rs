@@ -1,4 +1,5 @@
-//! Unit tests of what is pure, over a scripted kernel where a call is made: no privilege needed.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Unit tests. System calls are answered by a scripted kernel, so they require no privileges.
 
 mod calls;
 mod opts_offsets;

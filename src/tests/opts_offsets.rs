@@ -1,13 +1,14 @@
-//! Where the contract says that each field of each `*_opts` struct lies: on LP64, on ILP32
-//! (i386), and how many bytes it has there. Written down from libbpf's own headers.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The offset and size of each field of each `*_opts` struct, on LP64 and on ILP32 (i386). They
+//! are taken from libbpf's headers, not from this library.
 
 /// Name, offset and size on LP64, offset and size on ILP32.
 pub type Row = (&'static str, usize, usize, usize, usize);
 
 /// Each row's name, offset and size on this machine.
 ///
-/// Where 32 bits come with an alignment of 8 for 64-bit integers, as on ARM, the offsets are
-/// those of the same members in the same order, laid out anew.
+/// On 32-bit machines that align 64-bit integers to 8 bytes, such as ARM, the offsets are
+/// computed from the sizes and the order of the fields.
 pub fn places(rows: &[Row]) -> Vec<(&'static str, usize, usize)> {
     const ALIGN: usize = align_of::<u64>();
     let member = |row: &Row| row.0.split_once('.').map(|(member, _)| member);

@@ -1,4 +1,5 @@
-//! `bpf_prog_load`: its checks, the EAGAIN loop, the repair of records, the log retry.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `bpf_prog_load`: checks, retries after EAGAIN, repair of records, retry with a log.
 
 use std::mem::offset_of;
 use std::ptr::null;
@@ -13,28 +14,28 @@ use crate::kernel::uapi::BPF_PROG_LOAD;
 use crate::opts::Opts;
 use crate::types::{bpf_attach_type, bpf_prog_type};
 
-/// Rust leaves the padding after the last field as it is: it is not counted in.
+/// `sz` excludes the padding after the last field, which Rust does not initialise.
 fn opts() -> bpf_prog_load_opts {
     // SAFETY: integers and pointers may be zero.
     let zeroed = unsafe { std::mem::zeroed() };
     bpf_prog_load_opts { sz: bpf_prog_load_opts::KNOWN, ..zeroed }
 }
 
-/// Loads two instructions' worth of nothing over a script; returns the result and the records sent.
+/// Makes a load that the scripted kernel answers. Returns the result and the records sent.
 fn load(opts: Option<&mut bpf_prog_load_opts>, answers: Vec<Answer>) -> (i32, Vec<ProgLoad>) {
     let opts = opts.map_or(std::ptr::null_mut(), |opts| opts);
-    // SAFETY: the pointers are NULL or good.
+    // SAFETY: the pointers are NULL or valid.
     let body = || unsafe { bpf_prog_load(bpf_prog_type(1), null(), c"GPL".as_ptr(), null(), 2, opts) };
     let (result, calls) = with_answers(answers, body);
     let sent = |call: &Call| {
         assert_eq!((call.cmd, call.attr.len(), &call.common), (BPF_PROG_LOAD, 168, &None));
-        // SAFETY: the record is integers, and as long as its type.
+        // SAFETY: the record consists of integers, and has the size of its type.
         unsafe { call.attr.as_ptr().cast::<ProgLoad>().read_unaligned() }
     };
     (result, calls.iter().map(sent).collect())
 }
 
-/// The kernel's answer to records that are longer than it knows: E2BIG, and its own size.
+/// The kernel's answer to records longer than those it knows: E2BIG, and the size that it knows.
 fn knows_shorter(member: usize, size: u32) -> Answer {
     Box::new(move |attr| {
         attr[member..member + 4].copy_from_slice(&size.to_ne_bytes());
@@ -95,7 +96,7 @@ fn what_is_refused_before_any_call() {
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn more_instructions_than_a_u32_holds_are_too_many() {
-    // SAFETY: the pointers are NULL, or good for what they are.
+    // SAFETY: the pointers are NULL or valid.
     let body = || unsafe { bpf_prog_load(bpf_prog_type(1), null(), null(), null(), 1 << 32, std::ptr::null_mut()) };
     assert_eq!(with_answers([], body).0, -E2BIG);
 }
@@ -142,9 +143,9 @@ fn the_size_of_the_log_is_zero_if_the_kernel_wrote_none() {
     assert_eq!(opts.log_true_size, 0);
 }
 
-/// The bytes at an address that a record carries.
+/// The bytes at an address in a record.
 fn bytes_at(address: u64, len: usize) -> Vec<u8> {
-    // SAFETY: the library's copy, while the call is made.
+    // SAFETY: the address is that of the library's copy, which exists during the call.
     unsafe { std::slice::from_raw_parts(address as *const u8, len) }.to_vec()
 }
 
@@ -163,7 +164,7 @@ fn records_longer_than_the_kernel_knows_are_sent_again_with_the_surplus_zeroed()
     };
     let expected_lines = [&line_info[..16], &[0; 4], &line_info[20..36], &[0; 4]].concat();
     let repaired: Answer = Box::new(move |attr| {
-        // SAFETY: the record is integers, and as long as its type.
+        // SAFETY: the record consists of integers, and has the size of its type.
         let attr = unsafe { attr.as_ptr().cast::<ProgLoad>().read_unaligned() };
         let (func_size, line_size) = (attr.func_info_rec_size, attr.line_info_rec_size);
         assert_eq!((func_size, line_size), (12, 20), "the caller's sizes are back");
@@ -202,7 +203,7 @@ fn records_that_cannot_be_copied_leave_e2big_and_no_log_retry() {
     let mut buf = [0; 16];
     let log = bpf_prog_load_opts { log_buf: buf.as_mut_ptr(), log_size: 16, ..opts() };
     for mut opts in [
-        // No records behind the count, and more of them than there is memory for.
+        // A count without records, and more records than there is memory for.
         bpf_prog_load_opts { func_info_cnt: 1, func_info_rec_size: 16, ..log },
         bpf_prog_load_opts {
             func_info: (&raw const log).cast(),

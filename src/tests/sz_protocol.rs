@@ -1,4 +1,5 @@
-//! The `sz` protocol, with every opts struct and at every size.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The `sz` protocol, for every opts struct and every size.
 
 use super::opts_offsets::{self, Row};
 use super::warnings;
@@ -6,21 +7,21 @@ use crate::api::{attach::*, btf::*, every_opts, links::*, maps::*, objects::*, p
 use crate::error::EINVAL;
 use crate::opts::{self, Field, InOut, Opts};
 
-/// A caller's struct of `sz` bytes, in memory that holds no more: `sz` first, then `fill`.
+/// A caller's struct of exactly `sz` bytes: `sz` first, then bytes of `fill`.
 fn callers(sz: usize, fill: u8) -> Vec<u8> {
     let mut bytes = vec![fill; sz.max(size_of::<usize>())];
     bytes[..size_of::<usize>()].copy_from_slice(&sz.to_ne_bytes());
     bytes
 }
 
-/// What is given of a struct at every size that ends within it: each field as a whole or not
-/// at all. `rows` are the fields that the protocol's copy must have.
+/// At every size up to that of the struct, each field of the copy is the caller's or zero, as
+/// a whole. `rows` are the fields.
 fn gives_whole_fields<T: Opts>(rows: &[Row]) {
     for sz in size_of::<usize>()..=T::KNOWN {
         let caller = callers(sz, 0xa5);
-        // SAFETY: the memory is as long as its first word says.
+        // SAFETY: the memory has `sz` bytes.
         let given = unsafe { opts::read(caller.as_ptr().cast::<T>()) }.expect("a valid size");
-        // SAFETY: every byte of the copy is initialised: it was zeroed as bytes.
+        // SAFETY: every byte of the copy is initialised, including padding, because it was zeroed.
         let given = unsafe { std::slice::from_raw_parts((&raw const given).cast::<u8>(), size_of::<T>()) };
         for (field, offset, size) in opts_offsets::all_places(rows, T::ENDS).into_iter().skip(1) {
             let expected = if offset + size <= sz { 0xa5 } else { 0 };
@@ -29,13 +30,13 @@ fn gives_whole_fields<T: Opts>(rows: &[Row]) {
     }
 }
 
-/// What is refused, with a warning: less than a `size_t`, and a byte after the last field that is not zero.
+/// What is rejected, with a warning: an `sz` less than a `size_t`, and a nonzero byte after the last field.
 fn refuses<T: Opts>(rows: &[Row]) {
     let known =
         opts_offsets::all_places(rows, T::ENDS).iter().map(|(_, offset, size)| offset + size).max().expect("rows");
     assert_eq!(T::KNOWN, known, "{:?}", T::NAME);
     let read = |caller: &[u8]| {
-        // SAFETY: the memory is as long as its first word says.
+        // SAFETY: the memory has `sz` bytes.
         unsafe { opts::read(caller.as_ptr().cast::<T>()) }.map(|_| ())
     };
     let tail_warning = "a byte after the last known field is not zero";
@@ -109,7 +110,7 @@ macro_rules! without_rows {
 
 every_opts!(without_rows);
 
-/// The union of `bpf_link_create_opts` is copied by member; the head is as any struct.
+/// In `bpf_link_create_opts` the union is copied by member, the head like any struct.
 #[test]
 fn link_create() {
     let (head, union) = opts_offsets::BPF_LINK_CREATE_OPTS.split_at(5);
@@ -120,7 +121,7 @@ fn link_create() {
 
 #[test]
 fn null_gives_defaults_and_takes_no_outputs() {
-    // SAFETY: NULL is allowed.
+    // SAFETY: NULL is valid.
     let mut opts = unsafe { InOut::<bpf_prog_load_opts>::new(std::ptr::null_mut()) }.expect("NULL is valid");
     assert_eq!((opts.attempts, opts.log_level, opts.fd_array_cnt), (0, 0, 0));
     opts.set(opts::field!(bpf_prog_load_opts.log_true_size), 7);
@@ -132,7 +133,7 @@ fn outputs_are_written_only_where_all_of_the_field_is() {
     let field = || -> Field<bpf_prog_load_opts, u32> { opts::field!(bpf_prog_load_opts.log_true_size) };
     for sz in size_of::<usize>()..=bpf_prog_load_opts::KNOWN {
         let mut caller = callers(sz, 0);
-        // SAFETY: the memory is as long as its first word says.
+        // SAFETY: the memory has `sz` bytes.
         let mut opts = unsafe { InOut::<bpf_prog_load_opts>::new(caller.as_mut_ptr().cast()) }.expect("a valid size");
         opts.set(field(), u32::MAX);
         let end = field().end();
@@ -142,12 +143,12 @@ fn outputs_are_written_only_where_all_of_the_field_is() {
     }
 }
 
-/// As for libbpf: such a size says nothing about a tail that could be looked at.
+/// As in libbpf: the tail of such a struct is not checked.
 #[test]
 fn a_size_that_no_object_has_counts_as_all_fields() {
     let mut caller = callers(size_of::<bpf_map_batch_opts>(), 1);
     caller[..size_of::<usize>()].copy_from_slice(&usize::MAX.to_ne_bytes());
-    // SAFETY: as much is read as the struct has.
+    // SAFETY: only the fields of the struct are read.
     let given = unsafe { opts::read(caller.as_ptr().cast::<bpf_map_batch_opts>()) }.expect("accepted");
     assert_eq!(given.flags, 0x0101_0101_0101_0101);
 }

@@ -7,12 +7,12 @@ check-kernels: ## run the C tests on this kernel and on booted ones, 5.10 to 7.2
 	@tests/kernels/check
 
 .PHONY: check-kernel-failures
-check-kernel-failures: ## what check-kernels does without a network, with a tampered mirror, with a kernel that hangs
+check-kernel-failures: ## test how check-kernels fails: without a network, with a tampered mirror, with a kernel that hangs
 	@tools/need build -- kernels
 	@tests/kernels/check-failures
 
 .PHONY: update-kernels
-update-kernels: ## write tests/kernels/lock anew: the newest packages that the mirror has
+update-kernels: ## update tests/kernels/lock to the newest packages of the mirror
 	@tests/kernels/update
 
 .PHONY: check-arches

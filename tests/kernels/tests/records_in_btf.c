@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Every attribute record of the library against the judge: the running kernel's
- * own description of union bpf_attr, in its BTF.
+ * Compares every attribute record of the library with union bpf_attr in the
+ * BTF of the running kernel.
  *
- * The records come as a table (sysbpf_layout, compiled from the library's
- * source for this architecture). Each member must lie at the offset and have
- * the size that the kernel's member of that name has. A kernel that is older
- * than the record knows a prefix of it; a newer one may know more behind its
- * end, but nothing inside that the record lacks.
+ * The records are in a table, sysbpf_layout, which is compiled from the source
+ * of the library for this architecture. Each member must have the offset and the
+ * size of the kernel's member of that name. An older kernel may lack members at
+ * the end of a record; a newer one may have more members after its end, but none
+ * within it that the record lacks.
  */
 #include "support.h"
 
 struct layout_member {
-	const char *name; /* the kernel's; "" for a pad */
+	const char *name; /* in the kernel; "" for padding */
 	uint32_t offset, size;
 };
 struct layout_record {
@@ -70,14 +70,14 @@ static const struct btf_type *find_aggregate(const char *name)
 	return id ? kernel_btf_type(id) : NULL;
 }
 
-/* ---- a struct of the kernel, flat ---- */
+/* ---- the members of a kernel struct, as a flat list ---- */
 
 struct flat {
 	unsigned int count;
 	struct { char name[96]; uint32_t offset, size; bool alternative; } members[256];
 };
 
-/* The members of members: those of nameless ones under their own name, those of named ones as "outer.inner". */
+/* Adds the members of nested structs too: of an anonymous one as "inner", of others as "outer.inner". */
 static void flatten(struct flat *flat, const struct btf_type *type, const char *prefix, uint32_t base, bool alternative)
 {
 	const struct btf_member *member = (const void *)(type + 1);
@@ -91,7 +91,7 @@ static void flatten(struct flat *flat, const struct btf_type *type, const char *
 		char path[96];
 
 		if (fields && BTF_MEMBER_BITFIELD_SIZE(member->offset))
-			continue; /* ":32" pads; nothing of the records is a bit-field */
+			continue; /* padding such as ":32"; no member of a record is a bit-field */
 		assert_int_equal(bits % 8, 0);
 		snprintf(path, sizeof(path), "%s%s", prefix, name);
 		if (is_aggregate(inner)) {
@@ -117,8 +117,8 @@ static int find_member(const struct flat *flat, const char *name)
 }
 
 /*
- * The struct inside the union that is called so, or the nameless one that has a
- * member called so. False if this kernel has none.
+ * Finds the struct in the union that has this name, or the anonymous one that has
+ * a member of this name. False if this kernel has none.
  */
 static bool find_struct(struct flat *flat, const char *of, const char *at)
 {
@@ -147,7 +147,7 @@ static bool find_struct(struct flat *flat, const char *of, const char *at)
 
 /* ---- the comparison ---- */
 
-/* The length of "outer." in "outer.inner"; 0 without one. */
+/* The length of "outer." in "outer.inner"; 0 for a plain name. */
 static size_t prefix_length(const char *name)
 {
 	const char *dot = strchr(name, '.');
@@ -155,7 +155,7 @@ static size_t prefix_length(const char *name)
 	return dot ? dot - name + 1 : 0;
 }
 
-/* The named struct that belongs to the record's kind of link, as "outer.inner" of one of its members; else NULL. */
+/* A member of the named struct that belongs to the record's type of link, as "outer.inner"; NULL if there is none. */
 static const char *record_inner(const struct layout_record *record)
 {
 	for (uint32_t i = 0; i < record->count; i++)
@@ -164,7 +164,7 @@ static const char *record_inner(const struct layout_record *record)
 	return NULL;
 }
 
-/* The record's members are the kernel's. Returns how many are wrong, and counts those that this kernel knows. */
+/* Looks up each member of the record. Returns the number of wrong ones, and counts those that this kernel knows. */
 static int compare_ours(const struct layout_record *record, const struct flat *kernel, uint32_t *known, uint32_t *named)
 {
 	uint32_t kernel_end = 0;
@@ -181,7 +181,7 @@ static int compare_ours(const struct layout_record *record, const struct flat *k
 			continue;
 		++*named;
 		if (at < 0) {
-			/* Newer than this kernel: behind its end, or an alternative in a union that it lacks. */
+			/* Newer than this kernel: after the end of its struct, or in a struct that its union lacks. */
 			if (ours->offset < kernel_end && !prefix_length(ours->name)) {
 				print_message("# %s.%s at %u: this kernel, whose struct ends at %u, has no such member\n",
 					      record->name, ours->name, ours->offset, kernel_end);
@@ -199,7 +199,7 @@ static int compare_ours(const struct layout_record *record, const struct flat *k
 	return wrong;
 }
 
-/* The kernel's members are the record's, as far as it reaches. */
+/* Each kernel member within the size of the record must be part of it. */
 static int compare_theirs(const struct layout_record *record, const struct flat *kernel)
 {
 	const char *inner = record_inner(record);
@@ -209,7 +209,7 @@ static int compare_theirs(const struct layout_record *record, const struct flat 
 		uint32_t start = kernel->members[k].offset, end = start + kernel->members[k].size;
 		bool found = start >= record->size;
 
-		/* Of a union's alternatives, those of the record's kind of link are compared. */
+		/* Of the members of a union, only those for the record's type of link are compared. */
 		if (kernel->members[k].alternative &&
 		    !(inner && strncmp(kernel->members[k].name, inner, prefix_length(inner)) == 0))
 			continue;
@@ -251,13 +251,13 @@ static void compare(void **state)
 	wrong += compare_theirs(record, &kernel);
 	if (wrong)
 		fail_msg("%s is not laid out as this kernel's %s", record->name, name);
-	/* A record of which the kernel knows nothing would have passed everything above. */
+	/* A record unknown to the kernel would pass all checks above. */
 	assert_in_range(known, 1, named);
 	if (known < named)
 		print_message("# %s: this kernel knows %u of %u members\n", record->name, known, named);
 }
 
-/* "LinkCreate<Relative> tcx": a record that several kinds of link share is compared with each. */
+/* For example "LinkCreate<Relative> tcx": a record shared by several types of link is compared for each. */
 static void test_name(char *name, size_t size, const struct layout_record *record)
 {
 	const char *inner = record_inner(record);

@@ -1,16 +1,16 @@
-//! The kernel's part: every way a library reaches the kernel ends here while a call is
-//! watched (interpose.c hands over). What was asked is recorded; the answer is the case's own
-//! script, or the running kernel's.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Intercepts the system calls of the library under test, with interpose.c: records each, and returns the result that the
+//! case's script has, or that of the running kernel.
 
 use std::cell::UnsafeCell;
 
 pub const SYS_BPF: i64 = libc::SYS_bpf;
-/// `bpf(cmd | COMMON, attr, size, common, size)`: the call that carries common attributes.
+/// `bpf(cmd | COMMON, attr, size, common, size)`: a call with common attributes.
 pub const COMMON: u32 = 1 << 16;
 const GIVE_UP: i64 = i64::MIN;
-/// More calls than this for one function call is a runaway, cut off and compared as such.
+/// A function that makes more system calls than this is stopped, which is part of the outcome.
 const MOST_CALLS: usize = 48;
-/// Descriptors that the scripted kernel gives to feature probes, so that what is done with them is told apart.
+/// The scripted kernel returns these descriptors to feature probes, to recognize them in later calls.
 const PROBE_FDS: std::ops::Range<i32> = 70_000..80_000;
 
 pub mod cmd {
@@ -59,20 +59,20 @@ pub mod cmd {
     ];
 }
 
-/// One thing a library asked of the kernel.
+/// A system call of a library.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A `bpf(2)` call: the bytes of its attribute as they went in, and the answer.
+    /// A `bpf(2)` call: the attribute before the call, and the result.
     Bpf {
         cmd: u32,
         size: u32,
         attr: Vec<u8>,
-        /// Records that the library copied for the kernel: where the pointer lies in `attr`, and the bytes.
+        /// Records that the library has copied: the offset of the pointer in `attr`, and the bytes.
         copies: Vec<(usize, Vec<u8>)>,
-        /// The common attribute and its size, where the command carries one.
+        /// The size and the bytes of the common attribute.
         common: Option<(u32, Vec<u8>)>,
         answer: i64,
-        /// A load or call that no caller asked for, made to learn what the kernel can do.
+        /// Whether the library makes the call to detect a kernel feature.
         probe: bool,
     },
     Fcntl {
@@ -101,31 +101,31 @@ impl Event {
         matches!(self, Event::Bpf { probe: true, .. } | Event::Close { probe: true, .. })
     }
 
-    /// What comes before a call's own part: probes, and the memlock step.
+    /// Whether this precedes the caller's command: a probe, or raising RLIMIT_MEMLOCK.
     pub fn is_prelude(&self) -> bool {
         self.is_probe() || matches!(self, Event::Setrlimit { .. })
     }
 }
 
-/// What the scripted kernel answers to one call: a result or -errno, and words written back into the attribute.
+/// What the scripted kernel does in one call: a result or -errno, and numbers that it writes to the attribute.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
     pub result: i64,
     pub writes: Vec<(usize, u32)>,
 }
 
-/// A kernel that feature probes can meet.
+/// A kernel, as feature probes see it.
 #[derive(Debug)]
 pub struct Persona {
     pub name: &'static str,
     pub release: &'static str,
-    /// Knows names of objects.
+    /// Supports object names.
     pub names: bool,
-    /// Accounts BPF memory to the cgroup.
+    /// Charges BPF memory to the cgroup.
     pub memcg: bool,
-    /// Knows common attributes.
+    /// Supports common attributes.
     pub common: bool,
-    /// Lets this process load programs at all.
+    /// Permits this process to load programs.
     pub privileged: bool,
 }
 
@@ -137,18 +137,18 @@ pub static PERSONAS: [Persona; 5] = [
     Persona { name: "6.1, unprivileged", release: "6.1.0", names: true, memcg: true, common: false, privileged: false },
 ];
 
-/// What the scripted kernel goes by during one call.
+/// The behaviour of the scripted kernel during one call.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     pub persona: usize,
     pub answers: Vec<Answer>,
-    /// For every call after those.
+    /// For all later calls.
     pub rest: Answer,
-    /// What duplicating a descriptor gives.
+    /// The result of fcntl().
     pub dup: i64,
-    /// What closing one gives.
+    /// The result of close().
     pub close: i64,
-    /// What is written back as the common attribute's `log_true_size`.
+    /// The `log_true_size` that is written to the common attribute.
     pub common_true_size: u32,
 }
 
@@ -158,7 +158,7 @@ pub enum Mode {
     Real,
 }
 
-/// Where records of the caller's lie, and how long each is.
+/// The address of the caller's records, and the size of each.
 #[derive(Clone, Copy, Default)]
 pub struct Records {
     pub at: u64,
@@ -167,7 +167,7 @@ pub struct Records {
 
 struct Watch {
     mode: Mode,
-    /// The instructions that the caller gave: a load of any others is a probe.
+    /// The caller's instructions. A load of other instructions is a probe.
     insns: Option<u64>,
     /// The caller's func_info and line_info.
     records: [Records; 2],
@@ -183,24 +183,24 @@ impl Watch {
 }
 
 struct Shared(UnsafeCell<Option<Watch>>);
-// SAFETY: the runner's workers have one thread each.
+// SAFETY: a worker has one thread.
 unsafe impl Sync for Shared {}
 static WATCH: Shared = Shared(UnsafeCell::new(None));
 
 /// Starts watching the next guarded call.
 pub fn begin(mode: Mode, insns: Option<u64>, records: [Records; 2]) {
-    // SAFETY: one thread, and no reference is alive outside the functions below.
+    // SAFETY: there is one thread, and the functions below keep no reference.
     unsafe { *WATCH.0.get() = Some(Watch { mode, insns, records, answered: 0, probes: 0, events: Vec::new() }) }
 }
 
-/// Stops watching: what was asked.
+/// Stops watching, and returns the system calls.
 pub fn end() -> Vec<Event> {
     // SAFETY: as in `begin`.
     unsafe { (*WATCH.0.get()).take() }.expect("a call was watched").events
 }
 
 fn watch() -> &'static mut Watch {
-    // SAFETY: as in `begin`; called by the interposed functions only, which do not nest.
+    // SAFETY: as in `begin`; the interposed functions do not nest.
     unsafe { (*WATCH.0.get()).as_mut() }.expect("a call is watched")
 }
 
@@ -225,11 +225,11 @@ unsafe fn bytes(address: u64, len: usize) -> Vec<u8> {
     if address == 0 {
         return Vec::new();
     }
-    // SAFETY: the caller says so; a library that passes a bad pointer dies here, guarded, and is found out.
+    // SAFETY: the caller's promise. If the library passes an invalid pointer, the guard catches the fault.
     unsafe { std::slice::from_raw_parts(address as *const u8, len) }.to_vec()
 }
 
-/// A program load, answered as a kernel of this kind would answer a feature probe.
+/// The result of a program load that probes for a feature.
 fn probe_answer(persona: &Persona, attr: &[u8], next: i32) -> i64 {
     if !persona.privileged {
         return -i64::from(libc::EPERM);
@@ -238,9 +238,9 @@ fn probe_answer(persona: &Persona, attr: &[u8], next: i32) -> i64 {
     if named && !persona.names {
         return -i64::from(libc::E2BIG);
     }
-    // SAFETY: a probe's instructions are the library's own; eight bytes each.
+    // SAFETY: the library has passed that many instructions of eight bytes.
     let insns = unsafe { bytes(long(attr, 8), word(attr, 4).min(64) as usize * 8) };
-    // bpf_ktime_get_coarse_ns (160) came with the cgroup's memory accounting, in 5.11.
+    // bpf_ktime_get_coarse_ns() (160) is as old as memory accounting by cgroup: Linux 5.11.
     let coarse = insns.chunks(8).any(|i| i[0] == 0x85 && word(i, 4) == 160);
     if coarse && !persona.memcg {
         return -i64::from(libc::EINVAL);
@@ -262,12 +262,12 @@ extern "C" fn conformance_on_syscall(number: i64, arguments: *const i64) -> i64 
         libc::SYS_close => return conformance_on_close(a[0] as i32),
         _ => {
             watch.events.push(Event::Other { number });
-            // SAFETY: the library's own call, handed on.
+            // SAFETY: the library's call is passed on unchanged.
             return unsafe { conformance_next_syscall(number, arguments) };
         }
     }
     let (cmd, attr_at, size) = (a[0] as u32, a[1] as u64, a[2] as u32);
-    // SAFETY: the library passes that many bytes, or dies here and is found out.
+    // SAFETY: the library passes that many bytes; otherwise the guard catches the fault.
     let mut attr = unsafe { bytes(attr_at, size as usize) };
     let common = (cmd & COMMON != 0).then(|| {
         let size = a[4] as u32;
@@ -279,7 +279,7 @@ extern "C" fn conformance_on_syscall(number: i64, arguments: *const i64) -> i64 
     let probe = asks_for_common || plain == cmd::PROG_LOAD && watch.insns != Some(long(&attr, 8));
 
     let answer = match &watch.mode {
-        // SAFETY: the library's own call, handed on.
+        // SAFETY: the library's call is passed on unchanged.
         Mode::Real => unsafe { conformance_next_syscall(number, arguments) },
         Mode::Scripted(script) if probe => {
             let persona = &PERSONAS[script.persona];
@@ -295,12 +295,12 @@ extern "C" fn conformance_on_syscall(number: i64, arguments: *const i64) -> i64 
             watch.answered += 1;
             for &(at, value) in &answer.writes {
                 if at + 4 <= size as usize {
-                    // SAFETY: within the bytes that the library passed for the kernel to write to.
+                    // SAFETY: the number is within the attribute, which the kernel may write to.
                     unsafe { ((attr_at as usize + at) as *mut u32).write_unaligned(value) };
                 }
             }
             if let Some((24, _)) = common {
-                // SAFETY: log_true_size lies within the 24 bytes that the library passed.
+                // SAFETY: log_true_size is within the 24 bytes of the common attribute.
                 unsafe { ((a[3] as usize + 16) as *mut u32).write_unaligned(script.common_true_size) };
             }
             answer.result
@@ -312,12 +312,12 @@ extern "C" fn conformance_on_syscall(number: i64, arguments: *const i64) -> i64 
         for (which, (pointer, count, record)) in RECORDS.into_iter().enumerate() {
             let at = long(&attr, pointer);
             if at != 0 && at != watch.records[which].at && attr.len() >= 168 {
-                // A kernel may write back a longer record than was copied.
+                // The kernel may write back a size larger than that of the copied records.
                 let size = u64::from(word(&attr, record)).min(watch.records[which].size);
                 let len = (u64::from(word(&attr, count)) * size).min(1 << 16);
-                // SAFETY: a copy is as long as its count and record size say, or the library dies here.
+                // SAFETY: the copy has that many records; otherwise the guard catches the fault.
                 copies.push((pointer, unsafe { bytes(at, len as usize) }));
-                // The copy lies wherever malloc put it.
+                // The address of the copy is not compared.
                 attr[pointer..pointer + 8].copy_from_slice(&u64::MAX.to_ne_bytes());
             }
         }
@@ -334,7 +334,7 @@ extern "C" fn conformance_on_fcntl(fd: i32, command: i32, argument: i64) -> i64 
     }
     let answer = match &watch.mode {
         Mode::Scripted(script) => script.dup,
-        // SAFETY: the library's own call, handed on.
+        // SAFETY: the library's call is passed on unchanged.
         Mode::Real => unsafe { conformance_next_fcntl(fd, command, argument) },
     };
     watch.events.push(Event::Fcntl { fd, command, argument, answer });
@@ -352,7 +352,7 @@ extern "C" fn conformance_on_close(fd: i32) -> i64 {
     let answer = match &watch.mode {
         Mode::Scripted(_) if probe => 0,
         Mode::Scripted(script) => script.close,
-        // SAFETY: the library's own call, handed on.
+        // SAFETY: the library's call is passed on unchanged.
         Mode::Real => unsafe { conformance_next_close(fd) },
     };
     watch.events.push(Event::Close { fd, probe });
@@ -368,13 +368,13 @@ extern "C" fn conformance_on_setrlimit(resource: i32, limits: *const u64) -> i64
     // SAFETY: a struct rlimit is two 64-bit numbers here.
     let [soft, hard] = unsafe { limits.cast::<[u64; 2]>().read_unaligned() };
     watch.events.push(Event::Setrlimit { resource, soft, hard });
-    // Never handed on: the runner's own limits stay as they are.
+    // Not passed on: the limits of the runner remain unchanged.
     0
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn conformance_on_uname(name: *mut libc::utsname) -> i64 {
-    // SAFETY: the caller's struct, filled by libc.
+    // SAFETY: libc fills the caller's struct.
     unsafe {
         conformance_next_uname(name);
         if let Mode::Scripted(script) = &watch().mode {
