@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __version__ = "1.7.0"
 
 BPF_LOG_BUF_SIZE = 0xFFFFFFFF >> 8
-"""A size for verifier logs that every kernel takes."""
+"""A size for verifier logs that every kernel accepts."""
 
 
 class libbpf_strict_mode(IntEnum):

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's constants and record layouts, from its own header.
+//! The kernel's constants and structs, from its header.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ pub fn generate(package: &Path, out: &Path) -> Result<(), String> {
         .allowlist_item("BPF_COMMON_ATTRS")
         .generate()
         .map_err(|error| error.to_string())?;
-    // The only bit-fields are unnamed padding: their bytes will do, without accessors.
+    // The only bit-fields are unnamed padding: plain bytes replace them and their accessors.
     let text = bindings.to_string();
     let (Some(unit), Some(rest)) = (text.find("#[repr(C)]"), text.find("pub const BPF_")) else {
         return Err("the bindings are not as expected".into());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The ctypes layer of the Python package: `python/src/sysbpf/bpf.py` from the documented Rust of
-//! `src/api`, as the C header is, and `linux_bpf.py` from the kernel's own header.
+//! The ctypes layer of the Python package: `python/src/sysbpf/bpf.py` from the documented Rust of `src/api`, as the C
+//! header is, and `linux_bpf.py` from the kernel's header.
 //!
-//! Both are Rust to begin with (the second is bindgen's), read with syn and written as classes of
-//! ctypes: a struct is a Structure, a C enum an IntEnum, a pointer what ctypes takes for one.
+//! The input of both is Rust (that of the second is the output of bindgen), which syn parses. A struct becomes a ctypes
+//! Structure, a C enum an IntEnum, and a pointer the ctypes type that accepts it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 __version__ = {version}
 
 BPF_LOG_BUF_SIZE = 0xFFFFFFFF >> 8
-"""A size for verifier logs that every kernel takes."""
+"""A size for verifier logs that every kernel accepts."""
 
 
 class libbpf_strict_mode(IntEnum):
@@ -87,7 +87,7 @@ if TYPE_CHECKING:
     from ._library import OutputMember, PointerMember
 "#;
 
-/// The kernel's structs that scripts need: objects' descriptions, instructions, what tests run on.
+/// The kernel's structs that scripts need: descriptions of objects, instructions, the contexts of test runs.
 const LINUX_STRUCTS: &str = "bpf_(insn|func_info|line_info|(map|prog|btf|link|token)_info|iter_link_info\
     |cgroup_storage_key|lpm_trie_key_hdr|stack_build_id|devmap_val|cpumap_val|perf_event_value|sk_lookup|sock_addr\
     |sockopt|sysctl|cgroup_dev_ctx|spin_lock|timer)|__sk_buff|xdp_md";
@@ -174,13 +174,13 @@ pub fn linux(package: &Path, out: &Path) -> Result<(), String> {
     let mut text = LINUX_PREAMBLE.replace("{version}", &version);
     let mut all: Vec<String> = Vec::new();
 
-    // The constants, by the enum they belong to; those of enums without a name by themselves.
+    // The constants by enum. Those of enums without a name come separately.
     let mut enums: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     let mut order = Vec::new();
     for item in &items {
         let Item::Const(item) = item else { continue };
         let (Some(name), Some(value)) = (python_name(&item.ident), integer(&item.expr)) else { continue };
-        // The ends of enums are not values of theirs.
+        // The constant that marks the end of an enum is not one of its values.
         let end = name.starts_with('_');
         let name = name.trim_start_matches('_').to_string();
         let of = last_segment(&item.ty).filter(|of| types.enums.contains(of) && !end).unwrap_or_default();
@@ -190,7 +190,7 @@ pub fn linux(package: &Path, out: &Path) -> Result<(), String> {
         enums.entry(of).or_default().push((name, value));
     }
     for of in order.iter().filter(|of| !of.is_empty()) {
-        // The first of two names for one value is the one that is shown.
+        // Of two names for one value, IntEnum shows the first.
         let mut constants = enums[of].clone();
         constants.sort_by_key(|(name, _)| name.ends_with("_DEPRECATED"));
         let _ = writeln!(text, "\n\nclass {of}(IntEnum):");
@@ -221,7 +221,7 @@ pub fn linux(package: &Path, out: &Path) -> Result<(), String> {
     save_module(out, &text)
 }
 
-/// Writes the file, with the import of those names of ctypes that it uses.
+/// Writes the file, with an import of the names of ctypes that it uses.
 fn save_module(out: &Path, text: &str) -> Result<(), String> {
     let words: BTreeSet<_> = text.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
     let used: Vec<_> = CTYPES.into_iter().filter(|name| words.contains(name)).collect();
@@ -233,7 +233,7 @@ struct Member {
     name: String,
     ctype: String,
     hint: String,
-    /// Bits, of a bit-field.
+    /// The number of bits, for a bit-field.
     width: Option<usize>,
     doc: String,
 }
@@ -247,7 +247,7 @@ struct Struct {
     needs: BTreeSet<String>,
 }
 
-/// Name, bits and type of each bit-field, by the unit that bindgen has it in.
+/// Name, number of bits and type of each bit-field, by bindgen's storage unit.
 type BitFields = BTreeMap<usize, Vec<(String, usize, Type)>>;
 
 #[derive(Default)]
@@ -255,18 +255,18 @@ struct Types {
     structs: Vec<Struct>,
     /// C enums by name: integers that have constants.
     enums: BTreeSet<String>,
-    /// Functions by name: in C a struct may have the same name, in Python not.
+    /// Functions by name: in C a struct can have the same name, in Python it cannot.
     functions: BTreeSet<String>,
 }
 
 impl Types {
-    /// Reads the structs and unions, each after those that it is made of.
+    /// Reads the structs and unions. Each comes after those that its members use.
     fn collect(&mut self, items: &[Item]) -> Result<(), String> {
         let mut widths: BTreeMap<String, BitFields> = BTreeMap::new();
         self.functions.extend(items.iter().filter_map(exported).map(|item| item.sig.ident.to_string()));
         for item in items {
             match item {
-                // bindgen names the C enums that have no name.
+                // A name with an underscore is bindgen's, for a C enum without a name.
                 Item::Type(item) if !item.ident.to_string().starts_with('_') => {
                     self.enums.insert(item.ident.to_string());
                 }
@@ -311,7 +311,7 @@ impl Types {
                             doc: String::new(),
                         });
                     }
-                    // Without names: C pads with it, to the size that bindgen gives.
+                    // A unit without names is padding, of the size that bindgen gives.
                     if widths.get(&unit).is_none_or(Vec::is_empty) && !union {
                         let size = unit_size(&field.ty);
                         let (ctype, width) =
@@ -348,12 +348,12 @@ impl Types {
     fn struct_name(&self, name: &str) -> String {
         match self.functions.contains(name) {
             true => format!("struct_{name}"),
-            // bindgen numbers what has no name.
+            // bindgen numbers the types that have no name.
             false => name.trim_start_matches('_').replace("__bindgen_ty_", "__anonymous_"),
         }
     }
 
-    /// A type as ctypes has it, and as a type checker sees it.
+    /// The ctypes type, and the type for a type checker.
     fn ctype(&self, ty: &Type, needs: &mut BTreeSet<String>, parameter: bool) -> (String, String) {
         match ty {
             Type::Ptr(pointer) => {
@@ -467,7 +467,7 @@ impl Types {
         Ok(())
     }
 
-    /// A struct's members, those of the unions without a name among them.
+    /// The members of a struct, including those of its unnamed unions.
     fn visible<'a>(&'a self, item: &'a Struct) -> Vec<&'a Member> {
         let mut all = Vec::new();
         for member in &item.members {
@@ -488,11 +488,13 @@ impl Types {
         let (mut ctypes, mut parameters, mut arguments) = (Vec::new(), Vec::new(), Vec::new());
         for input in &item.sig.inputs {
             let FnArg::Typed(input) = input else { return Err(format!("{name} has a self")) };
-            let Pat::Ident(pattern) = &*input.pat else { return Err(format!("{name}: a parameter is no name")) };
+            let Pat::Ident(pattern) = &*input.pat else {
+                return Err(format!("{name}: a parameter is not a plain name"));
+            };
             let argument = python_name(&pattern.ident).unwrap_or_default().trim_start_matches('_').to_string();
             let (ctype, hint) = self.ctype(&input.ty, &mut BTreeSet::new(), true);
             let default = if argument == "opts" { " = None" } else { "" };
-            // C has no const here, and the kernel only reads it.
+            // Not const in C, although the kernel only reads it.
             let (ctype, hint) = match argument.as_str() {
                 "in_batch" => ("Input".to_string(), "Memory".to_string()),
                 _ => (ctype, hint),
@@ -515,12 +517,12 @@ impl Types {
     }
 }
 
-/// What a constructor takes for a member.
+/// The type that a constructor accepts for a member.
 fn given_as(hint: &str) -> String {
     hint.replace("InputMember", "Memory").replace("OutputMember", "Writable").replace("PointerMember[", "Target[")
 }
 
-/// The documentation of an exported function, which is written for C, as it is in Python.
+/// The documentation of an exported function, which is written for C, adapted to Python.
 fn raising(documentation: &str) -> String {
     documentation
         .lines()
@@ -545,7 +547,7 @@ fn docstring(text: &str, indent: &str) -> String {
     }
 }
 
-/// Members of bit-field units, from the getters that bindgen wrote for them.
+/// The members of bit-field units, from the getters that bindgen generated.
 fn bit_fields(item: &syn::ItemImpl, units: &mut BitFields) {
     for inner in &item.items {
         let syn::ImplItem::Fn(getter) = inner else { continue };
@@ -578,7 +580,7 @@ fn unit_size(ty: &Type) -> usize {
         .unwrap_or(0)
 }
 
-/// A name as Python may have it: bindgen adds an underscore to Rust's words, which are not Python's.
+/// The name in Python: without the underscore that bindgen appends to keywords of Rust.
 fn python_name(ident: &syn::Ident) -> Option<String> {
     let name =
         ident.to_string().trim_start_matches("r#").trim_end_matches('_').replace("__bindgen_anon_", "anonymous_");
