@@ -143,8 +143,23 @@ install uninstall:
 	@$(foreach name,DESTDIR PREFIX LIBDIR INCLUDEDIR BINDIR MANDIR OUT VERSION SONAME STRIP PKG_CONFIG LIBBPF LIBBPF_VERSION,$(name)=$(call quote,$($(name)))) \
 		tools/install $@
 
-# ---- Generated files ------------------------------------------------------------------------
+# The tests and the demo use the library as installed here, with its debug information.
+.PHONY: stage
+stage: all ## install into the build directory, for tests and demo
+	@$(MAKE) --no-print-directory -s install DESTDIR= STRIP=true PREFIX=$(call quote,$(call absolute,$(STAGE))) \
+		LIBDIR=$(call quote,$(call absolute,$(STAGE))/lib) INCLUDEDIR=$(call quote,$(call absolute,$(STAGE))/include) \
+		BINDIR=$(call quote,$(call absolute,$(STAGE))/bin) MANDIR=$(call quote,$(call absolute,$(STAGE))/share/man)
 
+# ---- Generated files ------------------------------------------------------------------------
+# They are committed. CONTRIBUTING.md says what each is made from; tests/source/generated checks that they are current.
+
+# What `make generate` writes.
+GENERATED := abi/libsysbpf.symbols packaging/debian/libsysbpf1.symbols tests-c/noted.h src/api/fields.rs \
+	src/kernel/uapi_check.rs include/bpf/bpf.h docs/man/man3 python/src/sysbpf/bpf.py
+# What `make bindings` writes.
+BOUND := src/kernel/uapi.rs python/src/sysbpf/linux_bpf.py
+
+# Where these are written to, for whoever wants to compare them with what is committed.
 HEADER   ?= include/bpf/bpf.h
 BINDINGS ?= src/kernel/uapi.rs
 MAN3     ?= docs/man/man3
@@ -152,35 +167,60 @@ NOTED    ?= tests-c/noted.h
 PYTHON_BPF       ?= python/src/sysbpf/bpf.py
 PYTHON_LINUX_BPF ?= python/src/sysbpf/linux_bpf.py
 
-# In the source archive, .cargo/config.toml allows only the vendored crates. It has no effect in another directory.
-generate = cd $(if $(wildcard vendor),/,.) && $(CARGO) run -q --locked --target-dir $(call quote,$(call absolute,$(TARGET))) \
+# $(call generate,WHAT,FROM,OUT). In the source archive, .cargo/config.toml allows only the vendored crates; it has no
+# effect in another directory.
+GENERATE = cd $(if $(wildcard vendor),/,.) && $(CARGO) run -q --locked --target-dir $(call quote,$(call absolute,$(TARGET))) \
 	--manifest-path $(call quote,$(CURDIR)/tools/generate/Cargo.toml) --
+generate = $(GENERATE) $(1) $(2) $(call quote,$(call absolute,$(3)))
+# A file that does not change keeps its date, and nothing is built anew because of it.
+exported = tools/exported $(1) <abi/libsysbpf.map >$(2).new && if cmp -s $(2).new $(2); then rm $(2).new; else mv $(2).new $(2); fi
 
 .PHONY: generate
-generate: headers manpages python noted ## regenerate the files that are made from src/api and the list of symbols
+generate: symbols noted fields records headers manpages python ## regenerate all that is derived from src/api, the records and the version script
 
-.PHONY: headers
-headers: ## regenerate include/bpf/bpf.h from src/api
-	@$(generate) headers $(call quote,$(CURDIR)) $(call quote,$(call absolute,$(HEADER)))
-
-.PHONY: manpages
-manpages: ## regenerate docs/man/man3
-	@$(generate) manpages $(call quote,$(CURDIR)) $(call quote,$(call absolute,$(MAN3)))
-
-.PHONY: python
-python: ## regenerate the ctypes layer of the Python package
-	@$(generate) python $(call quote,$(CURDIR)) $(call quote,$(call absolute,$(PYTHON_BPF)))
+.PHONY: symbols
+symbols: ## regenerate abi/libsysbpf.symbols and packaging/debian/libsysbpf1.symbols
+	@$(call exported,symbols,abi/libsysbpf.symbols)
+	@$(call generate,debian-symbols,$(call quote,$(CURDIR)),packaging/debian/libsysbpf1.symbols)
 
 .PHONY: noted
 noted: ## regenerate tests-c/noted.h
-	@tests-c/make-noted abi/libsysbpf.symbols >$(NOTED).new && mv $(NOTED).new $(NOTED)
+	@$(call exported,noted,$(NOTED))
+
+.PHONY: fields
+fields: ## regenerate src/api/fields.rs
+	@$(call generate,fields,$(call quote,$(CURDIR)),src/api/fields.rs)
+
+.PHONY: records
+records: ## regenerate src/kernel/uapi_check.rs
+	@$(call generate,records-check,$(call quote,$(CURDIR)),src/kernel/uapi_check.rs)
+
+.PHONY: headers
+headers: ## regenerate include/bpf/bpf.h
+	@$(call generate,headers,$(call quote,$(CURDIR)),$(HEADER))
+
+.PHONY: manpages
+manpages: $(if $(filter generate,$(MAKECMDGOALS)),symbols) ## regenerate docs/man/man3
+	@$(call generate,manpages,$(call quote,$(CURDIR)),$(MAN3))
+
+.PHONY: python
+python: ## regenerate the ctypes layer of the Python package
+	@$(call generate,python,$(call quote,$(CURDIR)),$(PYTHON_BPF))
 
 .PHONY: bindings
 bindings: ## regenerate src/kernel/uapi.rs and python's linux_bpf.py from the newest kernel headers of Debian
 	@mkdir -p $(TARGET)
 	@tools/debian-get sid amd64 linux-libc-dev >$(TARGET)/linux-libc-dev
-	@$(generate) bindings "$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))" $(call quote,$(call absolute,$(BINDINGS)))
-	@$(generate) python-linux "$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))" $(call quote,$(call absolute,$(PYTHON_LINUX_BPF)))
+	@$(call generate,bindings,"$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))",$(BINDINGS))
+	@$(call generate,python-linux,"$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))",$(PYTHON_LINUX_BPF))
+
+.PHONY: generated-files
+generated-files:
+	@printf '%s\n' $(GENERATED)
+
+.PHONY: release-abi
+release-abi: ## record in abi/released what the version in Cargo.toml is the first to have; for a release
+	@$(call generate,release-abi,$(call quote,$(CURDIR)),abi/released)
 
 # ---- Testing and packaging ------------------------------------------------------------------
 # Each directory defines its own targets. The source archive does not contain all of these directories.

@@ -1,12 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# `make stage`, `make demo` and `make check`. The last two install the packages they need, unless INSTALL_DEPS=no is given.
-
-# The tests and the demo use the library as installed here, with debug information.
-.PHONY: stage
-stage: all ## install into the build directory, for tests and demo
-	@$(MAKE) --no-print-directory -s install DESTDIR= STRIP=true PREFIX=$(call quote,$(call absolute,$(STAGE))) \
-		LIBDIR=$(call quote,$(call absolute,$(STAGE))/lib) INCLUDEDIR=$(call quote,$(call absolute,$(STAGE))/include) \
-		BINDIR=$(call quote,$(call absolute,$(STAGE))/bin) MANDIR=$(call quote,$(call absolute,$(STAGE))/share/man)
+# `make demo` and `make check`. They install the packages that they need, unless INSTALL_DEPS=no is given.
 
 .PHONY: demo
 demo: ## load and run a program on this kernel, in three ways
@@ -24,21 +17,22 @@ check: ## run every test that this machine can run, and count them
 	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/check \
 		"Rust: lints, unit tests" tests/source/rust \
 		"members left out of opts lists" tests/source/opts-lists \
+		"addresses only through unsafe calls" tests/source/addresses \
 		"README and the demo" tests/installed/readme \
 		"symbols of the libraries" tests/installed/symbols \
-		"headers" tests/installed/headers \
-		"builds of the library" tests/installed/builds \
-		"install, pkg-config, drop-in" tests/installed/install \
+		"headers" "tests/pytest tests/installed/test_headers.py" \
+		"builds of the library" "tests/pytest tests/installed/test_builds.py" \
+		"install, pkg-config, drop-in" "tests/pytest tests/installed/test_install.py" \
 		"generated files" tests/source/generated \
 		"C tests, shared library" "tests/source/c shared" \
 		"C tests, static library" "tests/source/c static" \
 		"every function covered" tests/source/coverage \
-		"Python with ctypes" tests/installed/python \
-		"Python package" tests/installed/python-package \
+		"Python with ctypes" "tests/pytest tests/installed/test_ctypes.py" \
+		"Python package" "tests/pytest tests/installed/test_python_package.py" \
 		"demo" tests/installed/demo \
-		"sysbpf-run" tests/installed/sysbpf-run \
+		"sysbpf-run" "tests/pytest tests/installed/test_sysbpf_run.py" \
 		"manual pages" tests/installed/manpages \
 		"build systems" tests/installed/build-systems \
 		"source archive, Debian packages" tests/installed/packages \
-		"what is missing on a machine" tests/source/need \
+		"what is missing on a machine" "tests/pytest tests/source/test_need.py" \
 		$(more_checks)

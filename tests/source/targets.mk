@@ -6,10 +6,11 @@ more_checks += "the tree, its map and its files" tests/source/map \
 
 .PHONY: check-msrv
 check-msrv: ## build the workspace and run the unit tests with the oldest Rust that is supported
-	@tools/need build
+	@tools/need build -- fetch
 	@tools/check "the oldest Rust" tests/source/msrv
 
 .PHONY: check-debian13
 check-debian13: ## make demo and make check in a bare Debian 13, with its own Rust, in a chroot; needs root
+	@tools/need fetch
 	@PLAIN=yes tools/in-debian trixie make demo
 	@tools/in-debian trixie make check

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The manual pages of section 3, one for each function, from the finished headers.
 //!
 //! The headers hold the documentation of `src/api` beside the prototypes and structs as C has
@@ -8,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use crate::api::{read, save, version};
 use roff::{Inline, Roff, bold, italic, roman};
 
 /// Of the pages: the section, and what the file name ends with.
@@ -19,19 +21,15 @@ const LONGEST_LINE: usize = 76;
 
 /// Writes a page for each function of `abi/libsysbpf.symbols`, and removes pages of others.
 pub fn generate(root: &Path, out: &Path) -> Result<(), String> {
-    let read = |path: &str| fs::read_to_string(root.join(path)).map_err(|error| format!("{path}: {error}"));
     let text = crate::headers::header(root)?;
-    let version = read("Cargo.toml")?
-        .lines()
-        .find_map(|line| Some(line.strip_prefix("version = \"")?.trim_end_matches('"').to_string()))
-        .ok_or("Cargo.toml: no version")?;
+    let version = version(root)?;
     let mut functions = Vec::new();
     let mut structs = Vec::new();
-    for (header, text) in [("bpf/bpf.h", text), ("bpf/libbpf_legacy.h", read("include/bpf/libbpf_legacy.h")?)] {
+    for (header, text) in [("bpf/bpf.h", text), ("bpf/libbpf_legacy.h", read(root, "include/bpf/libbpf_legacy.h")?)] {
         parse(header, &text, &mut functions, &mut structs)?;
     }
     inherit(&mut functions)?;
-    let symbols = read("abi/libsysbpf.symbols")?;
+    let symbols = read(root, "abi/libsysbpf.symbols")?;
     let mut written = BTreeSet::new();
     fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
     for (name, node) in symbols.lines().filter_map(|line| line.split_once("@@LIBBPF_")) {
@@ -42,7 +40,7 @@ pub fn generate(root: &Path, out: &Path) -> Result<(), String> {
         let page = Page { function, node, version: &version, functions: &functions, structs: &structs };
         let file = format!("{name}.{SECTION}");
         let path = out.join(&file);
-        fs::write(&path, page.render()?).map_err(|error| format!("{}: {error}", path.display()))?;
+        save(&path, &page.render()?)?;
         written.insert(file);
     }
     for entry in fs::read_dir(out).map_err(|error| error.to_string())?.flatten() {
