@@ -9,6 +9,7 @@ Cases of one test that are skipped for the same reason share a line. The last li
 import os
 import tempfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -63,6 +64,38 @@ def pytest_collectreport(report) -> None:
         unread.append(f"FAIL all: {reason(report)}, which is an error in CI" if CI else f"SKIP all: {reason(report)}")
     elif report.failed:
         outcomes[report.nodeid] = "failed"
+
+
+@pytest.fixture
+def count_cases(request):
+    """A function that counts the cases of another pytest run, from its JUnit file, like tests of this run.
+
+    It returns the cases that failed. A skip is one in CI, unless its reason has the text `news`, if one is given.
+    """
+
+    def add(junit: Path, news: str = "") -> list[str]:
+        failures = []
+        cases = list(ElementTree.parse(junit).iter("testcase"))
+        assert cases, "no test ran"
+        for case in cases:
+            name = f"{request.node.name}: {case.get('classname')}::{case.get('name')}"
+            skip = case.find("skipped")
+            outcome = "passed"
+            if case.find("failure") is not None or case.find("error") is not None:
+                outcome = "failed"
+            elif skip is not None:
+                text = skip.get("message", "")
+                if CI and not (news and news in text):
+                    outcome, line = "failed", f"FAIL {name}: {text}, which is an error in CI"
+                else:
+                    outcome, line = "skipped", f"SKIP {name}: {text}"
+                skips.append(line)
+            outcomes[f"{request.node.nodeid}: {name}"] = outcome
+            if outcome == "failed":
+                failures.append(name)
+        return failures
+
+    return add
 
 
 def count(outcome: str) -> int:
