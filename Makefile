@@ -212,6 +212,7 @@ check: ## run every test that this machine can run, and count them
 	@$(MAKE) --no-print-directory stage
 	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/check \
 		"Rust: lints, unit tests" tests/source/rust \
+		"shell scripts" tests/source/shellcheck \
 		"members left out of opts lists" tests/source/opts-lists \
 		"README and the demo" tests/installed/readme \
 		"symbols of the libraries" tests/installed/symbols \

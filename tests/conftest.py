@@ -54,6 +54,10 @@ def pytest_collectreport(report) -> None:
         outcomes[report.nodeid] = "failed"
 
 
+# The skips of other pytest runs, one line each.
+inner_skips: list[str] = []
+
+
 @pytest.fixture
 def count_cases(request):
     """A function that counts the cases of another pytest run, from its JUnit file, like tests of this run.
@@ -77,7 +81,7 @@ def count_cases(request):
                     outcome, line = "failed", f"FAIL {name}: {text}, which is an error in CI"
                 else:
                     outcome, line = "skipped", f"SKIP {name}: {text}"
-                skips.append(line)
+                inner_skips.append(line)
             outcomes[f"{request.node.nodeid}: {name}"] = outcome
             if outcome == "failed":
                 failures.append(name)
@@ -100,7 +104,7 @@ def pytest_sessionfinish(session, exitstatus) -> None:
 def pytest_unconfigure(config) -> None:
     if config.option.collectonly:
         return
-    for line in skips:
+    for line in [*skips, *inner_skips]:
         print(line)
     name = " ".join(Path(arg.split("::")[0]).stem.removeprefix("test_") for arg in config.args)
     print(f"{name}: {count('passed')} passed, {count('failed')} failed, {count('skipped')} skipped")
