@@ -2,10 +2,12 @@
 """Makes pytest report what tools/check counts.
 
 A skip is printed as "SKIP TEST: REASON" and is a failure where CI=true, except for news() (see harness.py).
-The last line is "NAME: N passed, N failed, N skipped".
+Cases of one test that are skipped for the same reason share a line. The last line is
+"NAME: N passed, N failed, N skipped".
 """
 
 import os
+import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,7 +19,16 @@ CI = os.environ.get("CI") == "true"
 
 # What became of each test: "passed", "failed" or "skipped".
 outcomes: dict[str, str] = {}
-skips: list[str] = []
+# The skipped cases of a test, by the test and the reason.
+skips: dict[tuple[str, str], list[str]] = {}
+unread: list[str] = []
+
+
+@pytest.fixture(scope="module")
+def work():
+    """A directory for the tests of a file, which is removed after them."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory).resolve()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -40,7 +51,8 @@ def pytest_runtest_logreport(report) -> None:
         outcomes[report.nodeid] = "failed"
     elif report.skipped:
         outcomes[report.nodeid] = "skipped"
-        skips.append(f"SKIP {report.nodeid.split('::', 1)[1]}: {reason(report)}")
+        case = report.nodeid.split("::", 1)[1]
+        skips.setdefault((case.partition("[")[0], reason(report)), []).append(case)
     elif report.when == "call":
         outcomes[report.nodeid] = "passed"
 
@@ -49,7 +61,7 @@ def pytest_collectreport(report) -> None:
     """A file that cannot be read is a failure; a file that skips itself is a skip."""
     if report.skipped:
         outcomes[report.nodeid] = "failed" if CI else "skipped"
-        skips.append(f"FAIL all: {reason(report)}, which is an error in CI" if CI else f"SKIP all: {reason(report)}")
+        unread.append(f"FAIL all: {reason(report)}, which is an error in CI" if CI else f"SKIP all: {reason(report)}")
     elif report.failed:
         outcomes[report.nodeid] = "failed"
 
@@ -104,7 +116,9 @@ def pytest_sessionfinish(session, exitstatus) -> None:
 def pytest_unconfigure(config) -> None:
     if config.option.collectonly:
         return
-    for line in [*skips, *inner_skips]:
+    for line in [*unread, *inner_skips]:
         print(line)
+    for (test, why), cases in skips.items():
+        print(f"SKIP {cases[0] if len(cases) == 1 else f'{test} ({len(cases)} cases)'}: {why}")
     name = " ".join(Path(arg.split("::")[0]).stem.removeprefix("test_") for arg in config.args)
     print(f"{name}: {count('passed')} passed, {count('failed')} failed, {count('skipped')} skipped")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=sh
 # Shared by the checks of this directory that are shell scripts: they source it after setting $name.
 #
