@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_its_parts() {
+    fn text_is_the_concatenation_of_its_parts() {
         assert_eq!(Text::new(&[]).unwrap().bytes(), b"");
         assert_eq!(Text::new(&[b"/a", b"", b"/b"]).unwrap().c_str(), c"/a/b");
     }

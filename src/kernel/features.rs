@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_asked_once_and_leaves_errno_alone() {
+    fn a_feature_is_probed_once_and_errno_is_unchanged() {
         for yes in [true, false] {
             let answer = Answer::new();
             set_errno(Errno(777));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_loads_says_yes_and_keeps_no_descriptor() {
+    fn a_probe_that_loads_returns_true_and_leaks_no_descriptor() {
         use crate::kernel::scripted::{fails, returns, with_answers};
         // SAFETY: opens a descriptor that the probe is to close.
         let fd = unsafe { libc::dup(0) };

@@ -120,7 +120,7 @@ fn link_create() {
 }
 
 #[test]
-fn null_gives_defaults_and_takes_no_outputs() {
+fn null_gives_defaults_and_discards_outputs() {
     // SAFETY: NULL is valid.
     let mut opts = unsafe { InOut::<bpf_prog_load_opts>::new(std::ptr::null_mut()) }.expect("NULL is valid");
     assert_eq!((opts.attempts, opts.log_level, opts.fd_array_cnt), (0, 0, 0));
@@ -129,7 +129,7 @@ fn null_gives_defaults_and_takes_no_outputs() {
 }
 
 #[test]
-fn outputs_are_written_only_where_all_of_the_field_is() {
+fn outputs_are_written_only_if_sz_covers_all_of_the_member() {
     let field = || -> Field<bpf_prog_load_opts, u32> { opts::field!(bpf_prog_load_opts.log_true_size) };
     for sz in size_of::<usize>()..=bpf_prog_load_opts::KNOWN {
         let mut caller = callers(sz, 0);
@@ -145,7 +145,7 @@ fn outputs_are_written_only_where_all_of_the_field_is() {
 
 /// As in libbpf: the tail of such a struct is not checked.
 #[test]
-fn a_size_that_no_object_has_counts_as_all_fields() {
+fn an_impossible_size_counts_as_all_members() {
     let mut caller = callers(size_of::<bpf_map_batch_opts>(), 1);
     caller[..size_of::<usize>()].copy_from_slice(&usize::MAX.to_ne_bytes());
     // SAFETY: only the fields of the struct are read.
