@@ -50,7 +50,7 @@ impl<T: Copy> List<T> {
         if self.start.is_null() {
             return &[];
         }
-        // SAFETY: the first `len` values are initialized.
+        // SAFETY: the first `len` values are initialised.
         unsafe { slice::from_raw_parts(self.start, self.len) }
     }
 }

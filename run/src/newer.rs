@@ -56,7 +56,7 @@ const WITHOUT: [&[u8]; 12] = [
     b"ld64.so.",
 ];
 
-/// True if the program may load libbpf at startup. Otherwise the dynamic linker need not be asked.
+/// True if the program may load libbpf at startup. Otherwise the dynamic linker need not be run.
 pub fn may_use_libbpf(program: &Elf) -> bool {
     program.needed().any(|name| !WITHOUT.iter().any(|prefix| name.starts_with(prefix)))
 }
@@ -134,11 +134,11 @@ mod tests {
 
     #[test]
     fn programs_that_need_only_the_c_library_do_not_use_libbpf() {
-        let asked = |needed| may_use_libbpf(&Elf::new(&Made { needed, ..MADE }.file()).unwrap());
-        assert!(!asked(&[]));
-        assert!(!asked(&["libm.so.6", "libstdc++.so.6", "libc.so.6", "ld-linux-x86-64.so.2"]));
-        assert!(asked(&["libbpf.so.1", "libc.so.6"]));
-        assert!(asked(&["libc.so.6", "libxdp.so.1"]));
+        let may_use = |needed| may_use_libbpf(&Elf::new(&Made { needed, ..MADE }.file()).unwrap());
+        assert!(!may_use(&[]));
+        assert!(!may_use(&["libm.so.6", "libstdc++.so.6", "libc.so.6", "ld-linux-x86-64.so.2"]));
+        assert!(may_use(&["libbpf.so.1", "libc.so.6"]));
+        assert!(may_use(&["libc.so.6", "libxdp.so.1"]));
     }
 
     #[test]

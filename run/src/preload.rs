@@ -3,7 +3,7 @@
 
 use crate::list::{NoMemory, Text};
 
-/// How the dynamic linker is told to preload the library.
+/// The variables that make the dynamic linker preload the library.
 pub struct Preload<'a> {
     /// For LD_PRELOAD.
     name: &'a [u8],

@@ -48,7 +48,7 @@ pub fn common_attrs() -> bool {
     ANSWER.get(|| call_with_null_common::<ProgLoad>() == Err(Errno(libc::EFAULT)))
 }
 
-/// The answer to a question, which is asked at most once, or once by each of several racing threads.
+/// Whether the kernel has a feature. It is probed at most once, or once by each of several racing threads.
 struct Answer(AtomicU8);
 
 impl Answer {
@@ -176,7 +176,7 @@ mod tests {
                 }),
                 yes
             );
-            assert_eq!(answer.get(|| panic!("asked again")), yes);
+            assert_eq!(answer.get(|| panic!("probed again")), yes);
             assert_eq!(errno().0, 777);
         }
     }

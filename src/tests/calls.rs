@@ -128,7 +128,7 @@ fn null_outputs_are_rejected_before_any_call() {
     let (o32, o64) = (scrap::<u32>(), scrap::<u64>());
     let n = null_mut();
     // SAFETY: the pointers are NULL or valid.
-    let refused: &[&dyn Fn() -> c_int] = unsafe {
+    let rejected: &[&dyn Fn() -> c_int] = unsafe {
         &[
             &|| bpf_map_delete_batch(0, null(), n, null()),
             &|| bpf_map_lookup_batch(0, null_mut(), null_mut(), null_mut(), null_mut(), n, null()),
@@ -151,7 +151,7 @@ fn null_outputs_are_rejected_before_any_call() {
             &|| bpf_task_fd_query(0, 0, 0, null_mut(), o32, o32, o32, o64, null_mut()),
         ]
     };
-    for (i, call) in refused.iter().enumerate() {
+    for (i, call) in rejected.iter().enumerate() {
         set_errno(Errno(0));
         assert_eq!((with_answers([], call).0, errno().0), (-EINVAL, EINVAL), "case {i}");
     }

@@ -14,7 +14,7 @@ use crate::kernel::uapi::BPF_PROG_LOAD;
 use crate::opts::Opts;
 use crate::types::{bpf_attach_type, bpf_prog_type};
 
-/// `sz` excludes the padding after the last field, which Rust does not initialise.
+/// `sz` excludes the padding after the last member, which Rust does not initialise.
 fn opts() -> bpf_prog_load_opts {
     // SAFETY: integers and pointers may be zero.
     let zeroed = unsafe { std::mem::zeroed() };
@@ -79,7 +79,7 @@ fn retries_end_at_another_result() {
 #[test]
 fn invalid_arguments_are_rejected_before_any_call() {
     let buf = &mut [0; 8];
-    let refused = [
+    let rejected = [
         bpf_prog_load_opts { attempts: -1, ..opts() },
         bpf_prog_load_opts { attempts: i32::MIN, ..opts() },
         bpf_prog_load_opts { attach_prog_fd: 3, attach_btf_obj_fd: 4, ..opts() },
@@ -87,7 +87,7 @@ fn invalid_arguments_are_rejected_before_any_call() {
         bpf_prog_load_opts { log_buf: buf.as_mut_ptr(), ..opts() },
         bpf_prog_load_opts { sz: 3, ..opts() },
     ];
-    for mut opts in refused {
+    for mut opts in rejected {
         assert_eq!(load(Some(&mut opts), vec![]).0, -EINVAL);
         assert_eq!(errno().0, EINVAL);
     }
