@@ -227,7 +227,7 @@ check: ## run every test that this machine can run, and count them
 		"demo" tests/installed/demo \
 		"sysbpf-run" tests/installed/sysbpf-run \
 		"manual pages" tests/installed/manpages \
-		"build systems" tests/installed/build-systems \
+		"build systems" "tests/pytest tests/installed/test_build_systems.py" \
 		"source archive, Debian packages" tests/installed/packages \
 		"what is missing on a machine" "tests/pytest tests/source/test_need.py" \
 		$(comparisons)
