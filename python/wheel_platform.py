@@ -9,6 +9,7 @@ and pip rejects a wheel where the library would not load.
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from elftools.common.exceptions import ELFError
@@ -16,6 +17,7 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 SONAME = "libsysbpf.so.1"
 
@@ -81,3 +83,17 @@ class WheelPlatform(BuildHookInterface[Any]):
         build_data["tag"] = f"py3-none-{platform(library)}"
         build_data["pure_python"] = False
         build_data["force_include"][os.path.realpath(library)] = f"sysbpf/{SONAME}"
+
+
+class ProjectUrls(MetadataHookInterface):
+    """Takes the project's URLs from packaging/owner, which names no others. A copy of python/ alone has none."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        path = os.path.join(os.path.dirname(self.root), "packaging/owner")
+        owner: dict[str, str] = {}
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                owner = dict(re.findall(r"^([A-Z]+)='(.*)'$", file.read(), re.MULTILINE))
+        urls = {"Homepage": "HOMEPAGE", "Repository": "REPOSITORY", "Issues": "BUGS"}
+        # A mail address is not a URL.
+        metadata["urls"] = {label: owner[key] for label, key in urls.items() if "://" in owner.get(key, "")}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Shared by the checks of this directory that are shell scripts: they source it after setting $name.
 #
 #   pass TEST; fail TEST WHAT; skip TEST REASON; news TEST WHAT; check TEST COMMAND...; same TEST EXPECTED ACTUAL; finish

@@ -60,7 +60,7 @@ LIBBPF_STRICT_MAP_DEFINITIONS = libbpf_strict_mode.LIBBPF_STRICT_MAP_DEFINITIONS
 
 
 class bpf_log_opts(Opts):
-    """A log for commands that have no log fields of their own: the kernel may write there why it
+    """Log buffer for commands without log fields of their own. The kernel may write to it why it
     rejected the call.
 
     Kernels without common attributes write nothing.
@@ -80,9 +80,9 @@ class bpf_log_opts(Opts):
     size: int
     """Size of `buf`, in bytes."""
     level: int
-    """What to log: bits 0 to 2 as in bpf_prog_load_opts.log_level."""
+    """Log level: bits 0 to 2 as in bpf_prog_load_opts.log_level."""
     true_size: int
-    """Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none."""
+    """Out: size of the whole log in bytes, including its NUL, even if it did not fit; 0 if there is none."""
     if TYPE_CHECKING:
 
         def __init__(
@@ -130,7 +130,7 @@ class bpf_map_create_opts(Opts):
     map_flags: int
     """`BPF_F_*` flags of the map (Linux 4.6)."""
     map_extra: int
-    """Depends on the type, e.g. the number of hashes of a bloom filter (Linux 5.16)."""
+    """Extra setting that depends on the map type, e.g. the number of hash functions of a bloom filter (Linux 5.16)."""
     numa_node: int
     """NUMA node to allocate on, with `BPF_F_NUMA_NODE` (Linux 4.14)."""
     map_ifindex: int
@@ -224,7 +224,7 @@ class bpf_prog_load_opts(Opts):
     attempts: int
     """Maximum number of attempts while the kernel returns EAGAIN; 0 means 5."""
     expected_attach_type: int
-    """How the program will be attached, for program types that need to know (Linux 4.17)."""
+    """Attach type, for program types that require it when a program is loaded (Linux 4.17)."""
     prog_btf_fd: int
     """BTF object that describes the program (Linux 5.0)."""
     prog_flags: int
@@ -232,9 +232,9 @@ class bpf_prog_load_opts(Opts):
     prog_ifindex: int
     """Network device to offload the program to (Linux 4.15)."""
     kern_version: int
-    """LINUX_VERSION_CODE, which kprobes needed before Linux 5.0."""
+    """LINUX_VERSION_CODE, required for kprobes before Linux 5.0."""
     attach_btf_id: int
-    """Type to attach to, in the BTF of the kernel, a module or a program (Linux 5.5)."""
+    """BTF type to attach to, in the BTF of the kernel, a module or a program (Linux 5.5)."""
     attach_prog_fd: int
     """Program to attach to (Linux 5.5); not with attach_btf_obj_fd."""
     attach_btf_obj_fd: int
@@ -254,17 +254,17 @@ class bpf_prog_load_opts(Opts):
     line_info_rec_size: int
     """Size of one line record, in bytes."""
     log_level: int
-    """What the verifier logs: 0 nothing unless loading fails and log_buf is given, 1 its decisions, 2 more details, 4 statistics."""
+    """Verifier log level: 1 decisions, 2 details, 4 statistics; 0 none, unless loading fails and log_buf is set."""
     log_size: int
     """Size of log_buf, in bytes."""
     log_buf: PointerMember[c_char]
     """Buffer for the verifier log; may be None."""
     log_true_size: int
-    """Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4)."""
+    """Out: size of the whole log in bytes, including its NUL, even if it did not fit; 0 if there is none (Linux 6.4)."""
     token_fd: int
     """BPF token, with `BPF_F_TOKEN_FD` (Linux 6.9)."""
     fd_array_cnt: int
-    """Number of descriptors in fd_array, if all of them are to be bound to the program (Linux 6.14)."""
+    """Number of descriptors in fd_array, to bind all of them to the program; 0 otherwise (Linux 6.14)."""
     if TYPE_CHECKING:
 
         def __init__(
@@ -339,25 +339,25 @@ class bpf_test_run_opts(Opts):
     sz: int
     """Size of this struct, for forward and backward compatibility."""
     data_in: InputMember
-    """Packet or other data to run on; None for none."""
+    """Input data, e.g. a packet; None for none."""
     data_out: OutputMember
-    """Buffer for the data as the program leaves it; None if not wanted."""
+    """Buffer for the data after the run; None if not wanted."""
     data_size_in: int
     """Size of data_in, in bytes."""
     data_size_out: int
     """In: size of data_out, in bytes. Out: size of the data."""
     ctx_in: InputMember
-    """Context to run on; None for the default (Linux 5.2)."""
+    """Context to pass to the program; None for the default (Linux 5.2)."""
     ctx_out: OutputMember
-    """Buffer for the context as the program leaves it; None if not wanted (Linux 5.2)."""
+    """Buffer for the context after the run; None if not wanted (Linux 5.2)."""
     ctx_size_in: int
     """Size of ctx_in, in bytes."""
     ctx_size_out: int
     """In: size of ctx_out, in bytes. Out: size of the context."""
     retval: int
-    """Out: what the program returned."""
+    """Out: return value of the program."""
     repeat: int
-    """How many times to run; 0 means once."""
+    """Number of runs; 0 means 1."""
     duration: int
     """Out: average time of one run, in nanoseconds."""
     flags: int
@@ -365,7 +365,7 @@ class bpf_test_run_opts(Opts):
     cpu: int
     """CPU to run on, with `BPF_F_TEST_RUN_ON_CPU` (Linux 5.10)."""
     batch_size: int
-    """Packets in a batch, with `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18)."""
+    """Number of packets in a batch, with `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18)."""
     if TYPE_CHECKING:
 
         def __init__(
@@ -440,11 +440,11 @@ class bpf_btf_load_opts(Opts):
     log_buf: PointerMember[c_char]
     """Buffer for the kernel's log; may be None."""
     log_level: int
-    """What to log: 0 nothing unless loading fails and log_buf is given, 1 the types, 2 more details."""
+    """Log level: 1 types, 2 details; 0 none, unless loading fails and log_buf is set."""
     log_size: int
     """Size of log_buf, in bytes."""
     log_true_size: int
-    """Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4)."""
+    """Out: size of the whole log in bytes, including its NUL, even if it did not fit; 0 if there is none (Linux 6.4)."""
     btf_flags: int
     """`BPF_F_TOKEN_FD` (Linux 6.9)."""
     token_fd: int
@@ -468,7 +468,7 @@ class bpf_link_create_opts__perf_event(Members):
         ("bpf_cookie", c_uint64),
     )
     bpf_cookie: int
-    """What bpf_get_attach_cookie() returns in the program."""
+    """Value that bpf_get_attach_cookie() returns in the program."""
 
 
 class bpf_link_create_opts__kprobe_multi(Members):
@@ -484,9 +484,9 @@ class bpf_link_create_opts__kprobe_multi(Members):
     cnt: int
     """Number of functions."""
     syms: PointerMember[c_char_p]
-    """Names of the functions, or None."""
+    """Array of the names of the functions; None if addrs is given."""
     addrs: PointerMember[c_ulong]
-    """Addresses of the functions, or None."""
+    """Array of the addresses of the functions; None if syms is given."""
     cookies: PointerMember[c_uint64]
     """A cookie for each, or None."""
 
@@ -507,11 +507,11 @@ class bpf_link_create_opts__uprobe_multi(Members):
     cnt: int
     """Number of probes."""
     path: bytes | None
-    """The file that is probed."""
+    """Path of the file to probe."""
     offsets: PointerMember[c_ulong]
-    """Offset of each probe in the file, in bytes."""
+    """Array of the offsets of the probes in the file, in bytes."""
     ref_ctr_offsets: PointerMember[c_ulong]
-    """Offset of a reference counter for each, or None."""
+    """Array of the offsets of the probes' reference counters in the file, in bytes; may be None."""
     cookies: PointerMember[c_uint64]
     """A cookie for each, or None."""
     pid: int
@@ -525,7 +525,7 @@ class bpf_link_create_opts__tracing(Members):
         ("cookie", c_uint64),
     )
     cookie: int
-    """What bpf_get_attach_cookie() returns in the program."""
+    """Value that bpf_get_attach_cookie() returns in the program."""
 
 
 class bpf_link_create_opts__netfilter(Members):
@@ -540,7 +540,7 @@ class bpf_link_create_opts__netfilter(Members):
     hooknum: int
     """`NF_INET_*` hook."""
     priority: int
-    """Lower runs earlier."""
+    """Priority; lower values run earlier."""
     flags: int
     """`BPF_F_NETFILTER_*` flags."""
 
@@ -554,7 +554,7 @@ class bpf_link_create_opts__tcx(Members):
     relative_fd: int
     """Program or link to attach before or after; not with relative_id."""
     relative_id: int
-    """Its id, instead of a descriptor."""
+    """Id of that program or link; not with relative_fd."""
     expected_revision: int
     """Attach only if the hook is at this revision; 0 for any."""
 
@@ -568,7 +568,7 @@ class bpf_link_create_opts__netkit(Members):
     relative_fd: int
     """Program or link to attach before or after; not with relative_id."""
     relative_id: int
-    """Its id, instead of a descriptor."""
+    """Id of that program or link; not with relative_fd."""
     expected_revision: int
     """Attach only if the hook is at this revision; 0 for any."""
 
@@ -582,7 +582,7 @@ class bpf_link_create_opts__cgroup(Members):
     relative_fd: int
     """Program or link to attach before or after; not with relative_id."""
     relative_id: int
-    """Its id, instead of a descriptor."""
+    """Id of that program or link; not with relative_fd."""
     expected_revision: int
     """Attach only if the hook is at this revision; 0 for any."""
 
@@ -594,7 +594,7 @@ class bpf_link_create_opts__tracing_multi(Members):
         ("cnt", c_uint32),
     )
     ids: PointerMember[c_uint32]
-    """BTF types of the functions."""
+    """Array of the BTF types of the functions."""
     cookies: PointerMember[c_uint64]
     """A cookie for each, or None."""
     cnt: int
@@ -655,11 +655,11 @@ class bpf_link_create_opts(Opts):
     flags: int
     """`BPF_F_*` flags of the attachment."""
     iter_info: PointerMember[bpf_iter_link_info]
-    """For BPF_TRACE_ITER: what to iterate over, in the kernel's own union."""
+    """For BPF_TRACE_ITER: what to iterate over (Linux 5.9)."""
     iter_info_len: int
     """Size of iter_info, in bytes."""
     target_btf_id: int
-    """For programs that extend another: type of the function in the target's BTF (Linux 5.10)."""
+    """For programs that replace a function of another: type of that function in the target's BTF (Linux 5.10)."""
     perf_event: bpf_link_create_opts__perf_event
     """For BPF_PERF_EVENT (Linux 5.15)."""
     kprobe_multi: bpf_link_create_opts__kprobe_multi
@@ -713,11 +713,11 @@ class bpf_link_update_opts(Opts):
     sz: int
     """Size of this struct, for forward and backward compatibility."""
     flags: int
-    """BPF_F_REPLACE: replace only if the link holds old_prog_fd or old_map_fd now."""
+    """BPF_F_REPLACE: replace only if old_prog_fd or old_map_fd is the current one of the link."""
     old_prog_fd: int
-    """The program that is to be replaced."""
+    """The program expected to be replaced, with BPF_F_REPLACE."""
     old_map_fd: int
-    """The struct_ops map that is to be replaced (Linux 6.4); not with old_prog_fd."""
+    """The struct_ops map expected to be replaced, with BPF_F_REPLACE (Linux 6.4); not with old_prog_fd."""
     if TYPE_CHECKING:
 
         def __init__(
@@ -763,7 +763,7 @@ class struct_bpf_prog_attach_opts(Opts):
     relative_fd: int
     """Program or link to attach before or after (Linux 6.6); not with relative_id."""
     relative_id: int
-    """Its id, instead of a descriptor."""
+    """Id of that program or link; not with relative_fd."""
     expected_revision: int
     """Attach only if the hook is at this revision (Linux 6.6); 0 for any."""
     if TYPE_CHECKING:
@@ -795,9 +795,9 @@ class struct_bpf_prog_detach_opts(Opts):
     flags: int
     """`BPF_F_*` flags."""
     relative_fd: int
-    """Detach what is before or after this program or link (Linux 6.6); not with relative_id."""
+    """Detach the program before or after this program or link (Linux 6.6); not with relative_id."""
     relative_id: int
-    """Its id, instead of a descriptor."""
+    """Id of that program or link; not with relative_fd."""
     expected_revision: int
     """Detach only if the hook is at this revision (Linux 6.6); 0 for any."""
     if TYPE_CHECKING:
@@ -820,7 +820,7 @@ class bpf_prog_query_opts__count(MembersUnion):
     prog_cnt: int
     """Older name of count."""
     count: int
-    """In: capacity of each array, in elements. Out: how many programs are attached."""
+    """In: capacity of each array, in elements. Out: number of programs attached."""
 
 
 class struct_bpf_prog_query_opts(Opts):
@@ -841,15 +841,15 @@ class struct_bpf_prog_query_opts(Opts):
     sz: int
     """Size of this struct, for forward and backward compatibility."""
     query_flags: int
-    """BPF_F_QUERY_EFFECTIVE: also what is inherited."""
+    """BPF_F_QUERY_EFFECTIVE: include programs inherited from parent cgroups."""
     attach_flags: int
     """Out: flags of the hook."""
     prog_ids: PointerMember[c_uint32]
-    """Array for the ids of the programs, in order; may be None."""
+    """Array for the ids of the programs, in the order in which they run; may be None."""
     prog_cnt: int
     """Older name of count."""
     count: int
-    """In: capacity of each array, in elements. Out: how many programs are attached."""
+    """In: capacity of each array, in elements. Out: number of programs attached."""
     prog_attach_flags: PointerMember[c_uint32]
     """Array for the attach flags of each program (Linux 6.0); may be None."""
     link_ids: PointerMember[c_uint32]
@@ -886,9 +886,9 @@ class struct_bpf_obj_pin_opts(Opts):
     sz: int
     """Size of this struct, for forward and backward compatibility."""
     file_flags: int
-    """BPF_F_PATH_FD, if path_fd is given (Linux 6.5)."""
+    """BPF_F_PATH_FD to use path_fd (Linux 6.5)."""
     path_fd: int
-    """Directory that a relative path starts from (Linux 6.5)."""
+    """Directory that a relative path is relative to, with BPF_F_PATH_FD (Linux 6.5)."""
     if TYPE_CHECKING:
 
         def __init__(
@@ -910,9 +910,9 @@ class struct_bpf_obj_get_opts(Opts):
     sz: int
     """Size of this struct, for forward and backward compatibility."""
     file_flags: int
-    """BPF_F_RDONLY, BPF_F_WRONLY (Linux 4.15); BPF_F_PATH_FD, if path_fd is given (Linux 6.5)."""
+    """BPF_F_RDONLY, BPF_F_WRONLY (Linux 4.15); BPF_F_PATH_FD to use path_fd (Linux 6.5)."""
     path_fd: int
-    """Directory that a relative path starts from (Linux 6.5)."""
+    """Directory that a relative path is relative to, with BPF_F_PATH_FD (Linux 6.5)."""
     if TYPE_CHECKING:
 
         def __init__(
@@ -958,9 +958,9 @@ class bpf_raw_tp_opts(Opts):
     sz: int
     """Size of this struct, for forward and backward compatibility."""
     tp_name: bytes | None
-    """Name of the tracepoint; None for programs that name their target when they are loaded."""
+    """Name of the tracepoint; None for programs whose target was set when they were loaded."""
     cookie: int
-    """What bpf_get_attach_cookie() returns in the program (Linux 6.10)."""
+    """Value that bpf_get_attach_cookie() returns in the program (Linux 6.10)."""
     if TYPE_CHECKING:
 
         def __init__(
@@ -991,7 +991,7 @@ class bpf_token_create_opts(Opts):
         ) -> None: ...
 
 
-# ---- Maps: creating them, their elements one by one and in batches. ----
+# ---- Maps: creation, single elements, batches of elements. ----
 
 _bpf_map_create = function("bpf_map_create", c_int, map_type=c_uint, map_name=c_char_p, key_size=c_uint32, value_size=c_uint32, max_entries=c_uint32, opts=POINTER(bpf_map_create_opts))
 
@@ -1003,16 +1003,16 @@ def bpf_map_create(map_type: int, map_name: bytes | None, key_size: int, value_s
     RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
 
     - map_type     `BPF_MAP_TYPE_*`
-    - map_name     name, cut at 15 bytes; None for none; left out on kernels before 4.15
+    - map_name     name, truncated to 15 bytes; None for none; not sent to kernels before 4.15
     - key_size     size of a key, in bytes
     - value_size   size of a value, in bytes
     - max_entries  maximum number of elements
     - opts         options, or None
     Returns descriptor of the map, to be closed by the caller; otherwise OSError:
-      - EINVAL: invalid combination of type, sizes and flags; bad opts
-      - EPERM: needs CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
+      - EINVAL: invalid combination of type, sizes and flags; invalid opts
+      - EPERM: the caller lacks CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
       - E2BIG: the sizes are too large for this type
-      - ENOMEM: the kernel has not enough memory
+      - ENOMEM: the kernel is out of memory
 
     Since Linux 3.18. See bpf(2), BPF_MAP_CREATE.
     """
@@ -1030,7 +1030,7 @@ def bpf_map_update_elem(fd: int, key: Memory, value: Memory, flags: int) -> int:
     - value  value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
     - flags  BPF_ANY (0), BPF_NOEXIST (only add), BPF_EXIST (only replace), BPF_F_LOCK (Linux 5.1)
     Returns 0; otherwise OSError:
-      - EBADF: fd is not a map
+      - EBADF: fd does not refer to a map
       - EEXIST: BPF_NOEXIST, and the key exists
       - ENOENT: BPF_EXIST, and the key does not exist
       - E2BIG: the map is full, or the index is too large
@@ -1052,7 +1052,7 @@ def bpf_map_lookup_elem(fd: int, key: Memory, value: Writable) -> int:
     - key    key, of the map's key size
     - value  out: its value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
     Returns 0; otherwise OSError:
-      - EBADF: fd is not a map
+      - EBADF: fd does not refer to a map
       - ENOENT: the key does not exist
       - EPERM: the descriptor is not open for reading
 
@@ -1091,7 +1091,7 @@ def bpf_map_lookup_and_delete_elem(fd: int, key: Memory, value: Writable) -> int
     - key    key, of the map's key size
     - value  out: its value, as for bpf_map_lookup_elem()
     Returns 0; otherwise OSError:
-      - EBADF: fd is not a map
+      - EBADF: fd does not refer to a map
       - ENOENT: the key does not exist, or the queue is empty
       - ENOTSUPP (524) or EINVAL: not supported by this type of map
 
@@ -1127,7 +1127,7 @@ def bpf_map_delete_elem(fd: int, key: Memory) -> int:
     - fd   the map
     - key  key, of the map's key size
     Returns 0; otherwise OSError:
-      - EBADF: fd is not a map
+      - EBADF: fd does not refer to a map
       - ENOENT: the key does not exist
       - EINVAL: elements of this type of map cannot be deleted
 
@@ -1157,13 +1157,13 @@ _bpf_map_get_next_key = function("bpf_map_get_next_key", c_int, fd=c_int, key=In
 
 
 def bpf_map_get_next_key(fd: int, key: Memory, next_key: Writable) -> int:
-    """Find the key that follows another one, to iterate over a map.
+    """Get the key that follows another one, to iterate over a map.
 
     - fd        the map
     - key       key, of the map's key size; None, or a key that does not exist, for the first
     - next_key  out: the key that follows, of the map's key size
     Returns 0; otherwise OSError:
-      - EBADF: fd is not a map
+      - EBADF: fd does not refer to a map
       - ENOENT: key is the last one
 
     Since Linux 3.18. See bpf(2), BPF_MAP_GET_NEXT_KEY.
@@ -1175,11 +1175,11 @@ _bpf_map_freeze = function("bpf_map_freeze", c_int, fd=c_int)
 
 
 def bpf_map_freeze(fd: int) -> int:
-    """Freeze a map: from now on it cannot be changed from user space.
+    """Freeze a map: user space can no longer change its elements.
 
     - fd  the map
     Returns 0; otherwise OSError:
-      - EBADF: fd is not a map
+      - EBADF: fd does not refer to a map
       - EBUSY: the map is frozen already, or mapped for writing
       - EPERM: the descriptor is not open for writing
 
@@ -1196,12 +1196,12 @@ def bpf_map_delete_batch(fd: int, keys: Memory, count: Ref[c_uint32], opts: bpf_
 
     - fd     the map
     - keys   the keys, one after another
-    - count  in: how many; out, also on failure: how many were deleted
+    - count  in: number of elements; out, also on failure: number of elements deleted
     - opts   options, or None
     Returns 0; otherwise OSError:
-      - EBADF: fd is not a map
+      - EBADF: fd does not refer to a map
       - EFAULT: a pointer is invalid; count is then meaningless
-      - EINVAL: bad opts, or count is None
+      - EINVAL: invalid opts, or count is None
       - ENOENT: a key does not exist
       - ENOTSUPP (524): not supported by this type of map
 
@@ -1216,23 +1216,23 @@ _bpf_map_lookup_batch = function("bpf_map_lookup_batch", c_int, fd=c_int, in_bat
 def bpf_map_lookup_batch(fd: int, in_batch: Memory, out_batch: Writable, keys: Writable, values: Writable, count: Ref[c_uint32], opts: bpf_map_batch_opts | None = None) -> int:
     """Look up several elements.
 
-    The batches of a map are read one after another: the position that one call writes to
-    out_batch is the next call's in_batch. The end is reached when a call returns ENOENT;
-    the count elements of that last call are valid.
+    To read a whole map, pass the position that one call writes to out_batch as in_batch to the
+    next. When a call returns ENOENT, the end is reached; the count elements of that last call
+    are valid.
 
     - fd         the map
-    - in_batch   position, of the map's key size (at least 4 bytes); None to begin
+    - in_batch   position, of the map's key size (at least 4 bytes); None to start from the beginning
     - out_batch  out: position of the next batch, of the same size
     - keys       out: room for count keys
     - values     out: room for count values
     - count      in: maximum number of elements to read; out, also on failure: elements read
     - opts       options, or None
     Returns 0; otherwise OSError:
-      - EBADF: fd is not a map
+      - EBADF: fd does not refer to a map
       - EFAULT: a pointer is invalid; count is then meaningless
-      - EINVAL: bad opts, or count is None
+      - EINVAL: invalid opts, or count is None
       - ENOENT: there are no more elements
-      - ENOSPC: count is less than the elements of one hash bucket
+      - ENOSPC: count is less than the number of elements in a hash bucket
       - ENOTSUPP (524): not supported by this type of map
 
     Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_BATCH.
@@ -1262,12 +1262,12 @@ def bpf_map_update_batch(fd: int, keys: Memory, values: Memory, count: Ref[c_uin
     - fd      the map
     - keys    the keys, one after another
     - values  their values, one after another
-    - count   in: how many; out, also on failure: how many were written
+    - count   in: number of elements; out, also on failure: number of elements written
     - opts    options, or None
     Returns 0; otherwise OSError:
-      - EBADF: fd is not a map
+      - EBADF: fd does not refer to a map
       - EFAULT: a pointer is invalid; count is then meaningless
-      - EINVAL: bad opts, or count is None
+      - EINVAL: invalid opts, or count is None
       - E2BIG: the map is full
       - ENOTSUPP (524): not supported by this type of map
 
@@ -1286,24 +1286,24 @@ def bpf_prog_load(prog_type: int, prog_name: bytes | None, license: bytes | None
     """Load a program. The kernel verifies it, and keeps it as long as a descriptor, a pin or a link refers to it.
 
     If the kernel returns EAGAIN, the load is retried, up to opts->attempts attempts in all. If the
-    kernel knows shorter function or line records than the caller, the load is retried with
-    the surplus zeroed. If it fails and opts provides a log buffer (log_buf) but no level
+    kernel knows only shorter function or line records than the caller's, the load is retried with
+    the bytes that it does not know set to zero. If it fails and opts provides a log buffer (log_buf) but no level
     (log_level 0), it is retried once with level 1, so that log_buf explains the failure.
 
     On a kernel before 5.11, the first map, program or BTF of a process raises its
     RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
 
     - prog_type  `BPF_PROG_TYPE_*`
-    - prog_name  name, cut at 15 bytes; None for none; left out on kernels before 4.15
+    - prog_name  name, truncated to 15 bytes; None for none; not sent to kernels before 4.15
     - license    licence, e.g. "GPL", which decides which helpers the program may call
     - insns      the instructions
     - insn_cnt   number of instructions
     - opts       options and outputs, or None
     Returns descriptor of the program, to be closed by the caller; otherwise OSError:
       - EACCES: the verifier rejected the program; the log explains why
-      - EINVAL: invalid combination of type, instructions and options; bad opts
-      - EPERM: needs CAP_BPF, for tracing CAP_PERFMON, for networking CAP_NET_ADMIN
-      - E2BIG: the program has too many instructions, or is too complex
+      - EINVAL: invalid combination of type, instructions and options; invalid opts
+      - EPERM: the caller lacks CAP_BPF, for tracing CAP_PERFMON, or for networking CAP_NET_ADMIN
+      - E2BIG: the program has too many instructions, or is too complex to verify
       - ENOSPC: the log did not fit into log_buf
 
     Since Linux 3.18. See bpf(2), BPF_PROG_LOAD.
@@ -1322,7 +1322,7 @@ def bpf_prog_bind_map(prog_fd: int, map_fd: int, opts: bpf_prog_bind_opts | None
     - opts     options, or None
     Returns 0 (also if they are bound already); otherwise OSError:
       - EBADF: a descriptor is invalid
-      - EINVAL: a descriptor is of the wrong kind; bad opts
+      - EINVAL: prog_fd does not refer to a program, or map_fd not to a map; invalid opts
 
     Since Linux 5.10. See bpf(2), BPF_PROG_BIND_MAP.
     """
@@ -1333,15 +1333,15 @@ _bpf_prog_test_run_opts = function("bpf_prog_test_run_opts", c_int, prog_fd=c_in
 
 
 def bpf_prog_test_run_opts(prog_fd: int, opts: bpf_test_run_opts | None = None) -> int:
-    """Run a program on given data, in the kernel, without attaching it.
+    """Run a program in the kernel on the given data, without attaching it.
 
-    The outputs data_size_out, ctx_size_out, retval and duration are written on failure too.
+    The outputs data_size_out, ctx_size_out, retval and duration are also written on failure.
 
     - prog_fd  the program
     - opts     input and outputs, or None
     Returns 0; otherwise OSError:
       - EBADF: prog_fd is invalid
-      - EINVAL: the sizes or the flags do not fit the program; bad opts
+      - EINVAL: the sizes or the flags are invalid for this program; invalid opts
       - ENOSPC: data_out is too small; data_size_out is the size needed
       - ENOTSUPP (524): not supported by this type of program
 
@@ -1358,14 +1358,14 @@ def bpf_prog_stream_read(prog_fd: int, stream_id: int, buf: Writable, buf_len: i
 
     - prog_fd    the program
     - stream_id  BPF_STDOUT (1) or BPF_STDERR (2)
-    - buf        out: the text, not null-terminated
+    - buf        out: the text, not NUL-terminated
     - buf_len    size of buf, in bytes
     - opts       options, or None
     Returns number of bytes read, 0 if there is nothing to read; otherwise OSError:
       - EBADF: prog_fd is invalid
       - EFAULT: buf is invalid
-      - ENOENT: there is no such stream
-      - EINVAL: bad opts, or an older kernel
+      - ENOENT: the stream does not exist
+      - EINVAL: invalid opts, or the kernel does not support this command
 
     Since Linux 6.17. See bpf(2), BPF_PROG_STREAM_READ_BY_FD.
     """
@@ -1376,14 +1376,14 @@ _bpf_prog_assoc_struct_ops = function("bpf_prog_assoc_struct_ops", c_int, prog_f
 
 
 def bpf_prog_assoc_struct_ops(prog_fd: int, map_fd: int, opts: bpf_prog_assoc_struct_ops_opts | None = None) -> int:
-    """Associate a program with a struct_ops map, for the kernel functions that the program calls.
+    """Associate a program with a struct_ops map, which kernel functions called by the program then use.
 
-    - prog_fd  the program, not itself of type struct_ops
+    - prog_fd  the program; its type must not be struct_ops
     - map_fd   the struct_ops map
     - opts     options, or None
     Returns 0; otherwise OSError:
       - EBADF: a descriptor is invalid
-      - EINVAL: the program or the map is of the wrong type; bad opts, or an older kernel
+      - EINVAL: the program or the map is of the wrong type; invalid opts, or the kernel does not support this command
       - EBUSY: the program is associated with another map
 
     Since Linux 7.0. See bpf(2), BPF_PROG_ASSOC_STRUCT_OPS.
@@ -1406,13 +1406,13 @@ def bpf_btf_load(btf_data: Memory, btf_size: int, opts: bpf_btf_load_opts | None
     On a kernel before 5.11, the first map, program or BTF of a process raises its
     RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
 
-    - btf_data  header, types and strings
-    - btf_size  their size, in bytes
+    - btf_data  the data: header, types and strings
+    - btf_size  size of the data, in bytes
     - opts      options and outputs, or None
     Returns descriptor of the BTF object, to be closed by the caller; otherwise OSError:
-      - EINVAL: the data is invalid (the log explains why); log_size without log_buf; bad opts
+      - EINVAL: the data is invalid (the log explains why); log_size is set without log_buf; invalid opts
       - E2BIG: the data is too large
-      - EPERM: needs CAP_BPF
+      - EPERM: the caller lacks CAP_BPF
       - ENOSPC: the log did not fit into log_buf
 
     Since Linux 4.18. See bpf(2), BPF_BTF_LOAD.
@@ -1427,10 +1427,10 @@ _bpf_link_create = function("bpf_link_create", c_int, prog_fd=c_int, target_fd=c
 
 
 def bpf_link_create(prog_fd: int, target_fd: int, attach_type: int, opts: bpf_link_create_opts | None = None) -> int:
-    """Attach a program through a link, which holds the attachment.
+    """Attach a program, and create a link that holds the attachment.
 
-    For the attach types of fentry, fexit, fmod_ret, LSM and raw tracepoints without options, and on
-    a kernel that cannot create such a link, it does what bpf_raw_tracepoint_open() does.
+    If the kernel cannot create a link for the attach types of fentry, fexit, fmod_ret, LSM and raw
+    tracepoints, and target_fd and all options are 0, it falls back to bpf_raw_tracepoint_open().
 
     - prog_fd      the program (for struct_ops the map)
     - target_fd    what to attach to: a cgroup, a network namespace, a perf event, a program; for TCX, netkit and XDP the index of a network device
@@ -1438,10 +1438,10 @@ def bpf_link_create(prog_fd: int, target_fd: int, attach_type: int, opts: bpf_li
     - opts         options, or None
     Returns descriptor of the link, to be closed by the caller; otherwise OSError:
       - EBADF: a descriptor is invalid
-      - EINVAL: invalid combination of program, target, attach type and options; options that
-        belong to another attach type; relative_fd and relative_id both given; bad opts
+      - EINVAL: invalid combination of program, target, attach type and options; options of another
+        attach type; relative_fd and relative_id both given; invalid opts
       - EPERM: the caller lacks the capability required to attach this type of program
-      - EBUSY: another program is attached there exclusively
+      - EBUSY: a program is attached there that does not allow another one
       - EOPNOTSUPP, ENOTSUPP (524): the kernel was built without support for it
 
     Since Linux 5.7. See bpf(2), BPF_LINK_CREATE.
@@ -1460,8 +1460,8 @@ def bpf_link_update(link_fd: int, new_prog_fd: int, opts: bpf_link_update_opts |
     - opts         options, or None
     Returns 0; otherwise OSError:
       - EBADF: a descriptor is invalid
-      - EINVAL: the program does not fit the link; old_prog_fd and old_map_fd both given; bad opts
-      - EPERM: BPF_F_REPLACE, and the link holds another program
+      - EINVAL: the program does not match the link; old_prog_fd and old_map_fd both given; invalid opts
+      - EPERM: BPF_F_REPLACE is set, and the link has another program
       - ENOLINK: the link is detached
 
     Since Linux 5.7. See bpf(2), BPF_LINK_UPDATE.
@@ -1478,7 +1478,7 @@ def bpf_link_detach(link_fd: int) -> int:
     - link_fd  the link
     Returns 0; otherwise OSError:
       - EBADF: link_fd is invalid
-      - EINVAL: link_fd is not a link
+      - EINVAL: link_fd does not refer to a link
       - EOPNOTSUPP: links of this type cannot be detached; close them
 
     Since Linux 5.9. See bpf(2), BPF_LINK_DETACH.
@@ -1490,12 +1490,12 @@ _bpf_iter_create = function("bpf_iter_create", c_int, link_fd=c_int)
 
 
 def bpf_iter_create(link_fd: int) -> int:
-    """Create an iterator from an iterator link; reading from it runs the program.
+    """Create an iterator from an iterator link. Reading from the iterator runs the program.
 
     - link_fd  link created with BPF_TRACE_ITER
     Returns descriptor to read from, to be closed by the caller; otherwise OSError:
       - EBADF: link_fd is invalid
-      - EINVAL: link_fd is not an iterator link
+      - EINVAL: link_fd does not refer to an iterator link
 
     Since Linux 5.8. See bpf(2), BPF_ITER_CREATE.
     """
@@ -1526,7 +1526,7 @@ _bpf_prog_detach = function("bpf_prog_detach", c_int, attachable_fd=c_int, type=
 
 
 def bpf_prog_detach(attachable_fd: int, type: int) -> int:
-    """Detach the program of a hook that has only one.
+    """Detach the program from a hook that has only one.
 
     - attachable_fd  the hook
     - type           `BPF_*` attach type
@@ -1565,8 +1565,8 @@ def bpf_prog_attach_opts(prog_fd: int, target: int, type: int, opts: struct_bpf_
     - opts     options, or None
     Returns 0; otherwise OSError:
       - EBADF: a descriptor is invalid
-      - EINVAL: invalid combination of program, hook, type and flags; relative_fd and relative_id both given; bad opts
-      - EPERM: needs CAP_NET_ADMIN, for some hooks more; or a parent cgroup does not allow it
+      - EINVAL: invalid combination of program, hook, type and flags; relative_fd and relative_id both given; invalid opts
+      - EPERM: the caller lacks CAP_NET_ADMIN or what else the hook requires, or a parent cgroup forbids it
       - EEXIST: the program is attached there already
       - ESTALE: the hook is not at expected_revision
 
@@ -1588,8 +1588,8 @@ def bpf_prog_detach_opts(prog_fd: int, target: int, type: int, opts: struct_bpf_
     Returns 0; otherwise OSError:
       - EBADF: a descriptor is invalid
       - ENOENT: the program is not attached there
-      - EINVAL: invalid combination of program, hook and type; relative_fd and relative_id both given; bad opts
-      - EPERM: needs CAP_NET_ADMIN, for some hooks more
+      - EINVAL: invalid combination of program, hook and type; relative_fd and relative_id both given; invalid opts
+      - EPERM: the caller lacks CAP_NET_ADMIN or what else the hook requires
       - ESTALE: the hook is not at expected_revision
 
     Since Linux 4.10. See bpf(2), BPF_PROG_DETACH.
@@ -1601,18 +1601,18 @@ _bpf_prog_query_opts = function("bpf_prog_query_opts", c_int, target=c_int, type
 
 
 def bpf_prog_query_opts(target: int, type: int, opts: struct_bpf_prog_query_opts | None = None) -> int:
-    """Query what is attached to a hook, with options.
+    """Query the programs attached to a hook, with options.
 
-    The outputs attach_flags, count and revision are written on failure too.
+    The outputs attach_flags, count and revision are also written on failure.
 
     - target  the hook, as for bpf_prog_attach_opts()
     - type    `BPF_*` attach type
     - opts    options and outputs, or None
     Returns 0; otherwise OSError:
       - EBADF: target is invalid
-      - EINVAL: invalid combination of hook, type and flags; bad opts
+      - EINVAL: invalid combination of hook, type and flags; invalid opts
       - ENOSPC: the arrays are too small; count is the number of programs attached
-      - EPERM: needs CAP_NET_ADMIN
+      - EPERM: the caller lacks CAP_NET_ADMIN
 
     Since Linux 4.15. See bpf(2), BPF_PROG_QUERY.
     """
@@ -1623,14 +1623,14 @@ _bpf_prog_query = function("bpf_prog_query", c_int, target_fd=c_int, type=c_uint
 
 
 def bpf_prog_query(target_fd: int, type: int, query_flags: int, attach_flags: Ref[c_uint32], prog_ids: Ref[c_uint32], prog_cnt: Ref[c_uint32]) -> int:
-    """Query what is attached to a hook.
+    """Query the programs attached to a hook.
 
     - target_fd     the hook
     - type          `BPF_*` attach type
-    - query_flags   BPF_F_QUERY_EFFECTIVE: also what is inherited
+    - query_flags   BPF_F_QUERY_EFFECTIVE: include programs inherited from parent cgroups
     - attach_flags  out, also on failure: flags of the hook; may be None
-    - prog_ids      out: the ids of the programs, in order; may be None
-    - prog_cnt      in: capacity of prog_ids, in elements; out, also on failure: how many programs are attached
+    - prog_ids      out: array for the ids of the programs, in the order in which they run; may be None
+    - prog_cnt      in: capacity of prog_ids, in elements; out, also on failure: number of programs attached
     Returns 0; otherwise OSError: as bpf_prog_query_opts(), and
       - EINVAL: prog_cnt is None
 
@@ -1640,16 +1640,16 @@ def bpf_prog_query(target_fd: int, type: int, query_flags: int, attach_flags: Re
 
 
 
-# ---- Common to all objects: ids, descriptors by id, information, pins in a BPF file system. ----
+# ---- For all kinds of objects: ids, descriptors by id, information, pins in a BPF file system. ----
 
 _bpf_obj_pin = function("bpf_obj_pin", c_int, fd=c_int, pathname=c_char_p)
 
 
 def bpf_obj_pin(fd: int, pathname: bytes | None) -> int:
-    """Pin an object: give it a name in a BPF file system, which keeps it alive.
+    """Pin an object: create a file for it in a BPF file system, which keeps it alive.
 
     - fd        map, program, link or BTF object
-    - pathname  the name; the file must not exist yet
+    - pathname  path of the file; it must not exist yet
     Returns 0; otherwise OSError: as bpf_obj_pin_opts()
 
     Since Linux 4.4. See bpf(2), BPF_OBJ_PIN.
@@ -1664,14 +1664,14 @@ def bpf_obj_pin_opts(fd: int, pathname: bytes | None, opts: struct_bpf_obj_pin_o
     """Pin an object, with options.
 
     - fd        map, program, link or BTF object
-    - pathname  the name; the file must not exist yet
+    - pathname  path of the file; it must not exist yet
     - opts      options, or None
     Returns 0; otherwise OSError:
       - EBADF: fd is invalid
       - EEXIST: the file exists
       - ENOENT: a directory of the path does not exist
-      - EINVAL: fd cannot be pinned, unknown flags, bad opts
-      - EPERM: the file system is not a BPF file system, or the caller lacks the permission
+      - EINVAL: fd refers to an object that cannot be pinned; unknown flags; invalid opts
+      - EPERM: the directory is not in a BPF file system, or the caller lacks permission
 
     Since Linux 4.4. See bpf(2), BPF_OBJ_PIN.
     """
@@ -1684,7 +1684,7 @@ _bpf_obj_get = function("bpf_obj_get", c_int, pathname=c_char_p)
 def bpf_obj_get(pathname: bytes | None) -> int:
     """Open a pinned object.
 
-    - pathname  its name in a BPF file system
+    - pathname  path of its file in a BPF file system
     Returns descriptor, to be closed by the caller; otherwise OSError: as bpf_obj_get_opts()
 
     Since Linux 4.4. See bpf(2), BPF_OBJ_GET.
@@ -1698,13 +1698,13 @@ _bpf_obj_get_opts = function("bpf_obj_get_opts", c_int, pathname=c_char_p, opts=
 def bpf_obj_get_opts(pathname: bytes | None, opts: struct_bpf_obj_get_opts | None = None) -> int:
     """Open a pinned object, with options.
 
-    - pathname  its name in a BPF file system
+    - pathname  path of its file in a BPF file system
     - opts      options, or None
     Returns descriptor, to be closed by the caller; otherwise OSError:
       - ENOENT: the file does not exist
-      - EACCES: the file is not a pinned object, or may not be opened in this mode
-      - EINVAL: unknown flags, bad opts
-      - EPERM: needs CAP_BPF, unless the system allows unprivileged bpf(2)
+      - EACCES: the file is not a pinned object, or the caller may not open it in this mode
+      - EINVAL: unknown flags; invalid opts
+      - EPERM: the caller lacks CAP_BPF, and the system does not allow unprivileged bpf(2)
 
     Since Linux 4.4. See bpf(2), BPF_OBJ_GET.
     """
@@ -1715,13 +1715,13 @@ _bpf_prog_get_next_id = function("bpf_prog_get_next_id", c_int, start_id=c_uint3
 
 
 def bpf_prog_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
-    """Find the program with the next id, to iterate over all programs.
+    """Get the next program id, to iterate over all programs.
 
-    - start_id  id to start after; 0 for the first
+    - start_id  the previous id; 0 for the first
     - next_id   out: the id; written on success only
     Returns 0; otherwise OSError:
-      - ENOENT: there is no object with a higher id
-      - EPERM: needs CAP_SYS_ADMIN
+      - ENOENT: no object has a higher id
+      - EPERM: the caller lacks CAP_SYS_ADMIN
       - EINVAL: next_id is None
 
     Since Linux 4.13. See bpf(2), BPF_PROG_GET_NEXT_ID.
@@ -1733,7 +1733,7 @@ _bpf_map_get_next_id = function("bpf_map_get_next_id", c_int, start_id=c_uint32,
 
 
 def bpf_map_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
-    """Find the map with the next id, to iterate over all maps.
+    """Get the next map id, to iterate over all maps.
 
     The parameters and the result are those of bpf_prog_get_next_id().
 
@@ -1746,7 +1746,7 @@ _bpf_btf_get_next_id = function("bpf_btf_get_next_id", c_int, start_id=c_uint32,
 
 
 def bpf_btf_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
-    """Find the BTF object with the next id, to iterate over all BTF objects.
+    """Get the next BTF object id, to iterate over all BTF objects.
 
     The parameters and the result are those of bpf_prog_get_next_id().
 
@@ -1759,7 +1759,7 @@ _bpf_link_get_next_id = function("bpf_link_get_next_id", c_int, start_id=c_uint3
 
 
 def bpf_link_get_next_id(start_id: int, next_id: Ref[c_uint32]) -> int:
-    """Find the link with the next id, to iterate over all links.
+    """Get the next link id, to iterate over all links.
 
     The parameters and the result are those of bpf_prog_get_next_id().
 
@@ -1791,9 +1791,9 @@ def bpf_prog_get_fd_by_id_opts(id: int, opts: bpf_get_fd_by_id_opts | None = Non
     - id    the id
     - opts  options, or None
     Returns descriptor, to be closed by the caller; otherwise OSError:
-      - ENOENT: there is no object with this id
-      - EPERM: needs CAP_SYS_ADMIN
-      - EINVAL: unknown flags, bad opts
+      - ENOENT: no object has this id
+      - EPERM: the caller lacks CAP_SYS_ADMIN
+      - EINVAL: unknown flags; invalid opts
 
     Since Linux 4.13. See bpf(2), BPF_PROG_GET_FD_BY_ID.
     """
@@ -1847,7 +1847,7 @@ _bpf_btf_get_fd_by_id_opts = function("bpf_btf_get_fd_by_id_opts", c_int, id=c_u
 def bpf_btf_get_fd_by_id_opts(id: int, opts: bpf_get_fd_by_id_opts | None = None) -> int:
     """Open a BTF object by its id, with options.
 
-    The parameters and the result are those of bpf_prog_get_fd_by_id_opts(); only this one sends
+    The parameters and the result are those of bpf_prog_get_fd_by_id_opts(). Only this function uses
     opts->token_fd.
 
     Since Linux 4.18. See bpf(2), BPF_BTF_GET_FD_BY_ID.
@@ -1889,13 +1889,13 @@ def bpf_obj_get_info_by_fd(bpf_fd: int, info: Writable, info_len: Ref[c_uint32])
     """Get information about an object of any kind.
 
     - bpf_fd    map, program, link or BTF object
-    - info      in and out: struct bpf_map_info, bpf_prog_info, bpf_link_info or bpf_btf_info; zeroed, or with
-                     the pointers and sizes set that the kernel is to fill
-    - info_len  in: size of info, in bytes; out: how much of it the kernel filled, on success only
+    - info      in and out: struct bpf_map_info, bpf_prog_info, bpf_link_info or bpf_btf_info; zeroed, except
+                     for pointers to buffers to be filled and the sizes of those
+    - info_len  in: size of info, in bytes; out: number of bytes that the kernel filled, on success only
     Returns 0; otherwise OSError:
       - EBADF: bpf_fd is invalid
-      - EINVAL: bpf_fd is not a BPF object, or info_len is None
-      - E2BIG: info is larger than the kernel's and the surplus is not zero
+      - EINVAL: bpf_fd does not refer to a BPF object, or info_len is None
+      - E2BIG: info is larger than the kernel's struct, and the excess bytes are not zero
       - EFAULT: a pointer is invalid
 
     Since Linux 4.13. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
@@ -1911,7 +1911,7 @@ def bpf_prog_get_info_by_fd(prog_fd: int, info: Ref[bpf_prog_info], info_len: Re
 
     - prog_fd   the program
     - info      in and out, as for bpf_obj_get_info_by_fd()
-    - info_len  in: size of info, in bytes; out: how much of it the kernel filled, on success only
+    - info_len  in: size of info, in bytes; out: number of bytes that the kernel filled, on success only
     Returns 0; otherwise OSError: as bpf_obj_get_info_by_fd()
 
     Since Linux 4.13. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
@@ -1927,7 +1927,7 @@ def bpf_map_get_info_by_fd(map_fd: int, info: Ref[bpf_map_info], info_len: Ref[c
 
     - map_fd    the map
     - info      in and out, as for bpf_obj_get_info_by_fd()
-    - info_len  in: size of info, in bytes; out: how much of it the kernel filled, on success only
+    - info_len  in: size of info, in bytes; out: number of bytes that the kernel filled, on success only
     Returns 0; otherwise OSError: as bpf_obj_get_info_by_fd()
 
     Since Linux 4.13. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
@@ -1943,7 +1943,7 @@ def bpf_btf_get_info_by_fd(btf_fd: int, info: Ref[bpf_btf_info], info_len: Ref[c
 
     - btf_fd    the BTF object
     - info      in and out, as for bpf_obj_get_info_by_fd()
-    - info_len  in: size of info, in bytes; out: how much of it the kernel filled, on success only
+    - info_len  in: size of info, in bytes; out: number of bytes that the kernel filled, on success only
     Returns 0; otherwise OSError: as bpf_obj_get_info_by_fd()
 
     Since Linux 4.18. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
@@ -1959,7 +1959,7 @@ def bpf_link_get_info_by_fd(link_fd: int, info: Ref[bpf_link_info], info_len: Re
 
     - link_fd   the link
     - info      in and out, as for bpf_obj_get_info_by_fd()
-    - info_len  in: size of info, in bytes; out: how much of it the kernel filled, on success only
+    - info_len  in: size of info, in bytes; out: number of bytes that the kernel filled, on success only
     Returns 0; otherwise OSError: as bpf_obj_get_info_by_fd()
 
     Since Linux 5.8. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
@@ -1979,10 +1979,10 @@ def bpf_raw_tracepoint_open_opts(prog_fd: int, opts: bpf_raw_tp_opts | None = No
     - prog_fd  the program
     - opts     options, or None
     Returns descriptor that holds the attachment, to be closed by the caller; otherwise OSError:
-      - ENOENT: there is no such tracepoint
+      - ENOENT: the tracepoint does not exist
       - EBADF: prog_fd is invalid
-      - EINVAL: the program is of the wrong type; bad opts
-      - EPERM: needs CAP_PERFMON
+      - EINVAL: the program is of the wrong type; invalid opts
+      - EPERM: the caller lacks CAP_PERFMON
 
     Since Linux 4.17. See bpf(2), BPF_RAW_TRACEPOINT_OPEN.
     """
@@ -1995,7 +1995,7 @@ _bpf_raw_tracepoint_open = function("bpf_raw_tracepoint_open", c_int, name=c_cha
 def bpf_raw_tracepoint_open(name: bytes | None, prog_fd: int) -> int:
     """Attach a program to a raw tracepoint.
 
-    - name     name of the tracepoint; None for programs that name their target when they are loaded
+    - name     name of the tracepoint; None for programs whose target was set when they were loaded
     - prog_fd  the program
     Returns descriptor that holds the attachment, to be closed by the caller; otherwise OSError:
       as bpf_raw_tracepoint_open_opts()
@@ -2009,26 +2009,26 @@ _bpf_task_fd_query = function("bpf_task_fd_query", c_int, pid=c_int, fd=c_int, f
 
 
 def bpf_task_fd_query(pid: int, fd: int, flags: int, buf: Ref[c_char], buf_len: Ref[c_uint32], prog_id: Ref[c_uint32], fd_type: Ref[c_uint32], probe_offset: Ref[c_uint64], probe_addr: Ref[c_uint64]) -> int:
-    """Query which perf event or raw tracepoint a task's descriptor is, and which program is attached to it.
+    """Query which perf event or raw tracepoint a task's descriptor refers to, and which program is attached to it.
 
-    The outputs are written on failure too; none but buf may be None.
+    The outputs are also written on failure. Only buf may be None.
 
     - pid           the task
     - fd            a descriptor of that task
-    - flags         0
-    - buf           out: the name of the tracepoint, function or file, null-terminated; may be None
+    - flags         must be 0
+    - buf           out: the name of the tracepoint, function or file, NUL-terminated; may be None
     - buf_len       in: size of buf, in bytes; out: length of the name
     - prog_id       out: id of the program
     - fd_type       out: `BPF_FD_TYPE_*`
     - probe_offset  out: offset in the function or file, for probes
     - probe_addr    out: address of the function, for probes
     Returns 0; otherwise OSError:
-      - ENOENT: there is no such task
+      - ENOENT: the task does not exist
       - EBADF: the task has no such descriptor
       - ENOSPC: buf is too small and holds a truncated name
       - EINVAL: an output is None, or flags is not 0
-      - ENOTSUPP (524): the descriptor is neither a perf event nor a raw tracepoint
-      - EPERM: needs CAP_SYS_ADMIN
+      - ENOTSUPP (524): the descriptor refers to neither a perf event nor a raw tracepoint
+      - EPERM: the caller lacks CAP_SYS_ADMIN
 
     Since Linux 4.18. See bpf(2), BPF_TASK_FD_QUERY.
     """
@@ -2039,12 +2039,12 @@ _bpf_enable_stats = function("bpf_enable_stats", c_int, type=c_uint)
 
 
 def bpf_enable_stats(type: int) -> int:
-    """Enable statistics in the kernel, as long as the returned descriptor is open.
+    """Enable statistics in the kernel for as long as the returned descriptor is open.
 
-    - type  BPF_STATS_RUN_TIME: how often programs run and for how long
+    - type  BPF_STATS_RUN_TIME: the number of runs and the run time of each program
     Returns descriptor, to be closed by the caller; otherwise OSError:
       - EINVAL: unknown type
-      - EPERM: needs CAP_SYS_ADMIN
+      - EPERM: the caller lacks CAP_SYS_ADMIN
 
     Since Linux 5.8. See bpf(2), BPF_ENABLE_STATS.
     """
@@ -2064,10 +2064,10 @@ def bpf_token_create(bpffs_fd: int, opts: bpf_token_create_opts | None = None) -
     - opts      options, or None
     Returns descriptor of the token, to be closed by the caller; otherwise OSError:
       - EBADF: bpffs_fd is invalid
-      - EINVAL: bpffs_fd is not the root of a BPF file system; bad opts, or an older kernel
+      - EINVAL: bpffs_fd is not the root of a BPF file system; invalid opts, or the kernel does not support this command
       - ENOENT: the file system delegates nothing
-      - EPERM: needs CAP_BPF in the user namespace of the file system
-      - EOPNOTSUPP: that namespace is the initial one, which needs no token
+      - EPERM: the caller lacks CAP_BPF in the user namespace of the file system
+      - EOPNOTSUPP: that user namespace is the initial one, in which no token is needed
 
     Since Linux 6.9. See bpf(2), BPF_TOKEN_CREATE.
     """
@@ -2081,14 +2081,14 @@ _libbpf_set_memlock_rlim = function("libbpf_set_memlock_rlim", c_int, memlock_by
 
 
 def libbpf_set_memlock_rlim(memlock_bytes: int) -> int:
-    """Set what RLIMIT_MEMLOCK is raised to, on kernels that charge BPF memory to it (before 5.11).
+    """Set the value that RLIMIT_MEMLOCK is raised to, on kernels that charge BPF memory to it (before 5.11).
 
     The limit is raised once, before the first map, program or BTF; by default to infinity. If
     libbpf is loaded too, its own limit is set to the same value.
 
     - memlock_bytes  the limit, in bytes; 0 to leave it unchanged
     Returns 0; otherwise OSError:
-      - EBUSY: it has been raised already
+      - EBUSY: the limit has already been raised
     """
     return _libbpf_set_memlock_rlim(memlock_bytes)
 
@@ -2097,7 +2097,7 @@ _libbpf_set_strict_mode = function("libbpf_set_strict_mode", c_int, mode=c_uint)
 
 
 def libbpf_set_strict_mode(mode: int) -> int:
-    """Declared in `libbpf_legacy.h`: chose between old and new behaviour before libbpf 1.0."""
+    """Declared in `libbpf_legacy.h`: before libbpf 1.0 it chose between old and new behaviour."""
     return _libbpf_set_strict_mode(mode)
 
 
@@ -2105,7 +2105,7 @@ _libbpf_get_error = function("libbpf_get_error", c_long, ptr=Input)
 
 
 def libbpf_get_error(ptr: Memory) -> int:
-    """Declared in `libbpf_legacy.h`: the error that a returned pointer stands for."""
+    """Declared in `libbpf_legacy.h`: the error encoded in a returned pointer."""
     return _libbpf_get_error(ptr)
 
 

@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's constants and record layouts, from its own header.
 
 use std::path::Path;
 
-/// `package` is an unpacked linux-libc-dev, in a folder named after it and its version.
+/// `package` is an unpacked linux-libc-dev, in a directory named after it and its version.
 pub fn generate(package: &Path, out: &Path) -> Result<(), String> {
     let include = package.join("usr/include");
     let version = package.file_name().and_then(|name| name.to_str()).unwrap_or_default().replace('_', " ");
@@ -35,5 +36,5 @@ pub fn generate(package: &Path, out: &Path) -> Result<(), String> {
         return Err("the bindings are not as expected".into());
     };
     let text = format!("{}pub type __BindgenBitfieldUnit<Bytes> = Bytes;\n{}", &text[..unit], &text[rest..]);
-    std::fs::write(out, text).map_err(|error| format!("{}: {error}", out.display()))
+    crate::api::save(out, &text)
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C header, from the documented Rust of `src/api`.
 //!
 //! cbindgen writes each module's structs and functions; this puts them together in the order
@@ -9,8 +10,9 @@
 //! - `enum bpf_stats_type` is an `int` for C++, which cannot declare an enum ahead.
 
 use std::fmt::Write;
-use std::fs;
 use std::path::Path;
+
+use crate::api::{modules, read, save};
 
 const PREAMBLE: &str = r#"/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
@@ -98,18 +100,25 @@ const STATS_BOTH: &str = "#ifdef __cplusplus\nLIBBPF_API int bpf_enable_stats(in
                           enum bpf_stats_type;\n\
                           LIBBPF_API int bpf_enable_stats(enum bpf_stats_type type);\n#endif\n";
 
+/// The structs that libbpf does not round up to a word.
+const NOT_ROUNDED: [&str; 2] = ["bpf_link_update_opts", "bpf_test_run_opts"];
+
 pub fn generate(root: &Path, out: &Path) -> Result<(), String> {
-    fs::write(out, header(root)?).map_err(|error| format!("{}: {error}", out.display()))
+    save(out, &header(root)?)
 }
 
 /// The text of the header.
 pub fn header(root: &Path) -> Result<String, String> {
-    let read = |path: &str| fs::read_to_string(root.join(path)).map_err(|error| format!("{path}: {error}"));
-    let config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
+    let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
+    let modules = modules(root)?;
+    for name in modules.iter().flat_map(|module| options(&module.file)).filter(|name| !NOT_ROUNDED.contains(&&**name)) {
+        config.export.body.insert(name, "\tsize_t :0;".into());
+    }
     let mut header = String::from(PREAMBLE);
-    for module in read("src/api/mod.rs")?.lines().filter_map(|line| line.strip_prefix("pub mod ")) {
-        let file = format!("src/api/{}.rs", module.trim_end_matches(';'));
-        let title = read(&file)?.lines().next().unwrap_or_default().trim_start_matches("//! ").to_string();
+    for module in modules {
+        let file = format!("src/api/{}.rs", module.name);
+        let title = read(root, &file)?;
+        let title = title.lines().find_map(|line| line.strip_prefix("//! ")).ok_or(format!("{file}: no title"))?;
         let mut written = Vec::new();
         cbindgen::Builder::new()
             .with_config(config.clone())
@@ -127,6 +136,15 @@ pub fn header(root: &Path) -> Result<String, String> {
     header = header.replace(STATS, STATS_BOTH);
     header.push_str(END);
     Ok(header)
+}
+
+/// The `*_opts` structs of a module. A caller's struct ends at a word, so that LIBBPF_OPTS() leaves no byte of it unset.
+fn options(module: &syn::File) -> Vec<String> {
+    let names = module.items.iter().filter_map(|item| match item {
+        syn::Item::Struct(item) => Some(item.ident.to_string()),
+        _ => None,
+    });
+    names.filter(|name| name.ends_with("_opts")).collect()
 }
 
 /// Tabs, and comments of one line on one line.

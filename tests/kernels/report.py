@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Reads what run-tests printed on a machine, and says what passed, what failed, and what was skipped and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+# Whether a test passed, and why not.
+Result = tuple[str, str]
+
+
+class Report:
+    """The results of one machine, by program and test: "pass", "FAIL" or "skip", and the reason."""
+
+    def __init__(self, name: str, console: Path):
+        self.name = name
+        self.release = self.architecture = ""
+        self.results: dict[tuple[str, str], Result] = {}
+        done = False
+        outputs: dict[str, list[str]] = {}
+        statuses: dict[str, int] = {}
+        for line in console.read_text(errors="replace").splitlines():
+            # A kernel message may precede the "@" on the line, but never interrupts what follows it.
+            found = re.search(r"@(\S+) ?(.*?)\s*$", line)
+            if not found:
+                continue
+            word, rest = found.groups()
+            if word == "machine":
+                self.architecture, self.release = rest.split(" ", 1)
+            elif word == "end":
+                program, status = rest.split()
+                statuses[program] = int(status)
+                outputs.setdefault(program, [])
+            elif word == "done":
+                done = True
+            else:
+                outputs.setdefault(word, []).append(rest)
+        for program, lines in outputs.items():
+            self.read(program, lines, statuses.get(program))
+        if not done or not outputs:
+            why = "no test program ran" if done else "the machine stopped before its tests were over"
+            self.results["", "all programs run"] = ("FAIL", why)
+
+    def read(self, program: str, lines: list[str], status: int | None) -> None:
+        """Takes in the output of a program, which is TAP and what cmocka says about failures."""
+        plan = count = 0
+        failed = False
+        reasons: dict[str, str] = {}
+        text: list[str] = []  # since the last result
+        for line in lines:
+            if match := re.match(r"1\.\.(\d+)$", line):
+                plan += int(match[1])
+            elif match := re.match(r"# SKIP (.*?): (.*)", line):
+                reasons[match[1]] = match[2]
+            elif match := re.match(r"not ok \d+ # SKIP (.*)", line):
+                count += 1
+                # A skip without a reason is a failure: nothing is left out silently.
+                reason = reasons.get(match[1])
+                self.results[program, match[1]] = ("skip", reason) if reason else ("FAIL", "skipped without a reason")
+                text = []
+            elif match := re.match(r"(not )?ok \d+ - (.*?)( Could not run test: .*| Test \w+ failed.*)?$", line):
+                count += 1
+                text += [match[3].strip()] if match[3] else []
+                self.results[program, match[2]] = ("FAIL", " / ".join(text)) if match[1] else ("pass", "")
+                failed |= bool(match[1])
+                text = []
+            elif not line.startswith("# covers") and line.strip():
+                text.append(line.lstrip("# "))
+                # What cmocka says about a failure follows its line.
+                last = next(reversed(self.results.items()), None)
+                if last and last[0][0] == program and last[1][0] == "FAIL" and len(last[1][1]) < 400:
+                    self.results[last[0]] = ("FAIL", (last[1][1] + " / " + text[-1]).lstrip(" /"))
+        if count < plan or plan == 0:
+            how = "its end was not seen" if status is None else f"exit status {status}"
+            what = f"{plan - count} of {plan} tests did not report" if plan else "no test reported"
+            self.results[program, "runs to its end"] = ("FAIL", f"{what}; {how}: " + " / ".join(text[-3:]))
+        elif status != 0 and not failed:
+            self.results[program, "runs to its end"] = ("FAIL", f"exit status {status}: " + " / ".join(text[-3:]))
+
+    def count(self, outcome: str) -> int:
+        return sum(result == outcome for result, _ in self.results.values())
+
+    def lines(self) -> Iterator[str]:
+        """Each skip and each failure, and the counts."""
+        for (program, test), (outcome, reason) in self.results.items():
+            if outcome != "pass":
+                name = f"{program}: {test}" if program else test
+                yield f"{outcome.upper()} {self.name}{' ' if program else ': '}{name}: {reason}"
+        yield (
+            f"{self.name} ({self.architecture} {self.release}): {self.count('pass')} passed, "
+            f"{self.count('FAIL')} failed, {self.count('skip')} skipped"
+        )
+
+
+def page(reports: list[Report]) -> str:
+    """docs/kernels.md."""
+    return "".join(f"{line}\n" for line in matrix(reports))
+
+
+def matrix(reports: list[Report]) -> Iterator[str]:
+    yield "# Which test ran on which kernel"
+    yield ""
+    yield "Generated by `tests/kernels/check --write`; do not edit."
+    yield ""
+    yield "The C tests of `tests-c/` and `tests/kernels/tests/`, linked statically and run as root: on Debian's"
+    yield "kernels, each booted in a virtual machine of its own under qemu without KVM, and on the kernel of the"
+    yield "machine that generated this page. A test first probes the kernel. Where a feature is missing, the test"
+    yield "verifies the error code and is reported as skipped, with the reason below."
+    yield ""
+    yield "| kernel | architecture | passed | failed | skipped |"
+    yield "|---|---|---|---|---|"
+    for report in reports:
+        # Which build of a kernel the machine of the author runs does not matter.
+        release = version(report) if report.name == "host" else report.release
+        counts = " | ".join(str(report.count(outcome)) for outcome in ("pass", "FAIL", "skip"))
+        yield f"| {release} | {report.architecture} | {counts} |"
+    yield ""
+    header = [
+        version(report) + ("" if report.architecture == "x86_64" else f" {report.architecture}") for report in reports
+    ]
+    yield "| test | " + " | ".join(header) + " |"
+    yield "|---|" + "---|" * len(reports)
+    notes: dict[str, int] = {}
+    for test in sorted({test for report in reports for test in report.results}):
+        cells = []
+        for report in reports:
+            outcome, reason = report.results.get(test, ("", ""))
+            if outcome == "skip":
+                outcome = f"skip ({notes.setdefault(reason, len(notes) + 1)})"
+            cells.append(outcome)
+        name = ": ".join(part for part in test if part).replace("|", "\\|").replace("<", "&lt;")
+        yield f"| {name} | " + " | ".join(cells) + " |"
+    yield ""
+    yield "Reasons for the skips:"
+    yield ""
+    for reason, note in notes.items():
+        yield f"{note}. {reason}"
+
+
+def version(report: Report) -> str:
+    return re.sub(r"^(\d+\.\d+).*", r"\1", report.release)

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# The oldest supported Rust, and another Debian. Not in the source archive: these need git and the whole workspace.
+
+more_checks += "the tree, its map and its files" tests/source/map \
+	"SPDX lines and white space" tests/source/style
+
+.PHONY: check-msrv
+check-msrv: ## build the workspace and run the unit tests with the oldest Rust that is supported
+	@tools/need build -- fetch
+	@tools/check "the oldest Rust" tests/source/msrv
+
+.PHONY: check-debian13
+check-debian13: ## make demo and make check in a bare Debian 13, with its own Rust, in a chroot; needs root
+	@tools/need fetch
+	@PLAIN=yes tools/in-debian trixie make demo
+	@tools/in-debian trixie make check
