@@ -223,6 +223,6 @@ release-abi: ## record in abi/released what the version in Cargo.toml is the fir
 	@$(call generate,release-abi,$(call quote,$(CURDIR)),abi/released)
 
 # ---- Testing and packaging ------------------------------------------------------------------
-# Each directory defines its own targets. The source archive does not contain all of these directories.
+# Each directory defines its own targets. The source archive leaves out some of these files: see packaging/dist.
 
 include $(wildcard tests/targets.mk tests/*/targets.mk python/targets.mk bench/targets.mk packaging/targets.mk)

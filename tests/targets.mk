@@ -33,6 +33,5 @@ check: ## run every test that this machine can run, and count them
 		"sysbpf-run" "tests/pytest tests/installed/test_sysbpf_run.py" \
 		"manual pages" tests/installed/manpages \
 		"build systems" "tests/pytest tests/installed/test_build_systems.py" \
-		"source archive, Debian packages" tests/installed/packages \
 		"what is missing on a machine" "tests/pytest tests/source/test_need.py" \
 		$(more_checks)
