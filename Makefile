@@ -192,7 +192,7 @@ fields: ## regenerate src/api/fields.rs
 	@$(call generate,fields,$(call quote,$(CURDIR)),src/api/fields.rs)
 
 .PHONY: records
-records: ## regenerate src/kernel/uapi_check.rs
+records: ## regenerate src/kernel/uapi_check.rs and the table of tests/kernels/records
 	@$(call generate,records-check,$(call quote,$(CURDIR)),src/kernel/uapi_check.rs)
 
 .PHONY: headers

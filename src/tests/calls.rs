@@ -197,7 +197,8 @@ fn a_map_is_explained_through_shared_attributes() {
     let (fd, calls) = with_answers(answers, create);
     assert_eq!((fd, errno().0), (6, 777), "the probe leaves errno alone");
     assert_eq!((calls[0].cmd, &calls[0].common), (BPF_PROG_LOAD | BPF_COMMON_ATTRS, &Some(vec![])));
-    assert_eq!((calls[1].cmd, calls[1].attr.len()), (BPF_MAP_CREATE | BPF_COMMON_ATTRS, 92));
+    assert_eq!(calls[1].cmd, BPF_MAP_CREATE | BPF_COMMON_ATTRS);
+    assert!(calls[1].attr.len() >= 92);
     let common = calls[1].common.as_ref().expect("with common attributes");
     assert_eq!(common.len(), 24);
     // SAFETY: it consists of integers, and has the size of its type.

@@ -26,9 +26,9 @@ check-arch-kernels: ## run the C tests on booted arm64 and s390x only
 	@tools/need build -- kernels arches
 	@tests/kernels/check arm64 s390x
 
-# The library's records, by the names that a kernel's BTF has for them; part of `make generate`.
+# The library's records, by the names that a kernel's BTF has for them; part of `make records`.
 GENERATED += tests/kernels/records/src/table.rs
-generate: records-table
+records: records-table
 .PHONY: records-table
 records-table:
 	@$(call generate,records-table,$(call quote,$(CURDIR)),tests/kernels/records/src/table.rs)

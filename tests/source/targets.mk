@@ -14,3 +14,9 @@ check-debian13: ## make demo and make check in a bare Debian 13, with its own Ru
 	@tools/need fetch
 	@PLAIN=yes tools/in-debian trixie make demo
 	@tools/in-debian trixie make check
+
+.PHONY: check-anchors
+check-anchors: ## add a made-up member and a made-up function in a copy, and check that little is edited by hand
+	@tools/need build -- check conformance
+	@$(MAKE) --no-print-directory stage
+	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/check "a member and a function are added" "tests/pytest tests/source/test_anchors.py"

@@ -49,7 +49,7 @@ pub static RULES: [Rule; 8] = [
         name: "newer-member",
         functions: "every function with options",
         reference: "rejects a struct in which any other member newer than 1.7.0 is set",
-        ours: "uses the member as documented",
+        ours: "uses the member as documented; if it is not set, zeros may follow the attribute that the reference sends",
         reason: "newer than 1.7.0; a caller that does not set the member sees no difference",
         members: &[],
         take_out: newer_member,
@@ -301,7 +301,35 @@ fn reference_rejects(seen: &Seen) -> bool {
     seen.reference.value == -i64::from(libc::EINVAL) && calls(&seen.reference) == 0
 }
 
+/// The attribute of a function with a newer member is longer, and zero where that is sent.
+fn longer_attribute(seen: &mut Seen) -> bool {
+    let newer = |p: &Param| match p.kind {
+        Kind::Opts(o) => o.members.iter().any(|m| m.newer && !has_own_rule(o, m)),
+        _ => false,
+    };
+    if !seen.function.params.iter().any(newer) {
+        return false;
+    }
+    let mut changed = false;
+    for (r, o) in seen.reference.events.iter_mut().zip(&seen.ours.events) {
+        let (Event::Bpf { size: r_size, attr: r, .. }, Event::Bpf { size: o_size, attr: o, .. }) = (r, o) else {
+            continue;
+        };
+        if o.strip_prefix(&r[..]).is_some_and(|more| !more.is_empty() && more.iter().all(|&b| b == 0)) {
+            r.clone_from(o);
+            *r_size = *o_size;
+            changed = true;
+        }
+    }
+    changed
+}
+
 fn newer_member(seen: &mut Seen) -> bool {
+    let longer = longer_attribute(seen);
+    newer_member_is_set(seen) || longer
+}
+
+fn newer_member_is_set(seen: &mut Seen) -> bool {
     let Some((o, value)) = seen.case.opts(seen.function) else { return false };
     let Some(slot) = seen.placed.opts_slot else { return false };
     let all = given(seen, slot, 0, value.sz);
