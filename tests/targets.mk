@@ -12,7 +12,7 @@ more_checks :=
 
 .PHONY: check
 check: ## run every test that this machine can run, and count them
-	@tools/need build -- demo check conformance programs python dist deb packages
+	@tools/need build -- demo check conformance programs python dist deb rpm packages
 	@$(MAKE) --no-print-directory stage
 	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/check \
 		"Rust: lints, unit tests" tests/source/rust \

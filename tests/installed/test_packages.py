@@ -172,7 +172,7 @@ def test_target_has_all_files_that_it_uses(target, source, committed, missing):
     for script in {path for path in used if is_script(source / path)}:
         text = code(source / script)
         lacking = paths(text.replace("$root/", ""), committed) & missing
-        assert lacking == set() or "not part of the source archive" in text, f"{script} uses {lacking}"
+        assert lacking == set() or "not in the source archive" in text, f"{script} uses {lacking}"
 
 
 def test_archive_has_no_test_that_no_target_runs(source):
