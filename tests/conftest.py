@@ -66,6 +66,10 @@ def pytest_collectreport(report) -> None:
         outcomes[report.nodeid] = "failed"
 
 
+# The skips of other pytest runs, one line each.
+inner_skips: list[str] = []
+
+
 @pytest.fixture
 def count_cases(request):
     """A function that counts the cases of another pytest run, from its JUnit file, like tests of this run.
@@ -89,7 +93,7 @@ def count_cases(request):
                     outcome, line = "failed", f"FAIL {name}: {text}, which is an error in CI"
                 else:
                     outcome, line = "skipped", f"SKIP {name}: {text}"
-                skips.append(line)
+                inner_skips.append(line)
             outcomes[f"{request.node.nodeid}: {name}"] = outcome
             if outcome == "failed":
                 failures.append(name)
@@ -112,7 +116,7 @@ def pytest_sessionfinish(session, exitstatus) -> None:
 def pytest_unconfigure(config) -> None:
     if config.option.collectonly:
         return
-    for line in unread:
+    for line in [*unread, *inner_skips]:
         print(line)
     for (test, why), cases in skips.items():
         print(f"SKIP {cases[0] if len(cases) == 1 else f'{test} ({len(cases)} cases)'}: {why}")

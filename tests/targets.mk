@@ -16,6 +16,7 @@ check: ## run every test that this machine can run, and count them
 	@$(MAKE) --no-print-directory stage
 	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/check \
 		"Rust: lints, unit tests" tests/source/rust \
+		"shell scripts" tests/source/shellcheck \
 		"members left out of opts lists" tests/source/opts-lists \
 		"addresses only through unsafe calls" tests/source/addresses \
 		"README and the demo" tests/installed/readme \

@@ -39,7 +39,7 @@ def work(tmp_path_factory) -> Path:
 def copy_sources(directory: Path) -> None:
     """Copies what the library is built from."""
     members = re.search(r"^members = \[(.*)\]$", (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
-    names = {"Cargo.toml", "Cargo.lock", "Makefile", "abi", "src", "tools", "include", "pkgconfig", "docs"}
+    names = {"Cargo.toml", "Cargo.lock", "Makefile", "abi", "src", "tools", "include", "packaging", "pkgconfig", "docs"}
     names |= {name.strip('" ') for name in members.split(",")}
     if (ROOT / "vendor").is_dir():
         names |= {"vendor", ".cargo"}

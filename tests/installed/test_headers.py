@@ -9,7 +9,6 @@ without it is compiled too, and must not cause warnings either.
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -199,17 +198,15 @@ def flags_of_place(place: str) -> list[str]:
     return [f"-D{place}"]
 
 
-def flags_of_pkg_config() -> list[str]:
-    """The flags of the drop-in directory, which a program for libbpf is compiled with."""
-    directory = STAGE / "lib/sysbpf/pkgconfig"
-    if not have("pkg-config"):
-        return [f"-I{INCLUDE}"]
-    command = ["pkg-config", f"--define-variable=prefix={STAGE}", "--cflags", "libbpf"]
-    done = run(*command, env={"PKG_CONFIG_PATH": str(directory)})
-    return shlex.split(done.stdout) if done.returncode == 0 else [f"-I{INCLUDE}"]
-
-
-INSTALLED = flags_of_pkg_config()
+@pytest.fixture(scope="module")
+def installed(work) -> list[str]:
+    """The flags of the drop-in directory, with which a program for libbpf is compiled."""
+    # The tree may have been moved, and its path may have spaces, which pkg-config does not quote in a variable.
+    (work / "stage").symlink_to(STAGE)
+    command = ["pkg-config", f"--define-variable=prefix={work}/stage", "--cflags", "libbpf"]
+    env = {"PKG_CONFIG_PATH": f"{work}/stage/lib/sysbpf/pkgconfig"}
+    done = run(*command, env=env) if have("pkg-config") else None
+    return done.stdout.split() if done and done.returncode == 0 else [f"-I{INCLUDE}"]
 
 
 def compiles_silently(sources: Path, compiler: str, standard: str, name: str, *flags: str | Path) -> None:
@@ -243,14 +240,14 @@ def test_each_header_is_marked_as_a_system_header():
 
 
 @each_standard
-def test_program_that_uses_the_macros_compiles_silently(sources, compiler, standard):
-    compiles_silently(sources, compiler, standard, "user", *INSTALLED)
+def test_program_that_uses_the_macros_compiles_silently(sources, installed, compiler, standard):
+    compiles_silently(sources, compiler, standard, "user", *installed)
 
 
 @each_place
 @each_standard
-def test_strictly_conforming_program_compiles_silently(sources, compiler, standard, place):
-    compiles_silently(sources, compiler, standard, "plain", *INSTALLED, "-pedantic", *flags_of_place(place))
+def test_strictly_conforming_program_compiles_silently(sources, installed, compiler, standard, place):
+    compiles_silently(sources, compiler, standard, "plain", *installed, "-pedantic", *flags_of_place(place))
 
 
 @pytest.fixture(scope="module")
@@ -276,15 +273,15 @@ def test_headers_without_the_mark_cause_no_warning(sources, unmarked, compiler, 
 @pytest.mark.parametrize(
     "compiler, standard", [("gcc", "c99"), ("gcc", "c17"), ("clang", "c11"), ("g++", "c++17"), ("clang++", "c++17")]
 )
-def test_each_header_can_be_included_first(sources, compiler, standard, header):
-    compiles_silently(sources, compiler, standard, "plain", *INSTALLED, "-pedantic", "-include", f"bpf/{header}")
+def test_each_header_can_be_included_first(sources, installed, compiler, standard, header):
+    compiles_silently(sources, compiler, standard, "plain", *installed, "-pedantic", "-include", f"bpf/{header}")
 
 
 @each_standard
-def test_pedantic_warns_of_no_more_than_with_the_header_of_libbpf(sources, compiler, standard):
+def test_pedantic_warns_of_no_more_than_with_the_header_of_libbpf(sources, installed, compiler, standard):
     need_libbpf_headers()
     with_libbpf = warnings(sources, compiler, standard, "user")
-    assert warnings(sources, compiler, standard, "user", *INSTALLED) - with_libbpf == set()
+    assert warnings(sources, compiler, standard, "user", *installed) - with_libbpf == set()
 
 
 # ---- A user's own mistakes are reported, also inside the macros
@@ -313,14 +310,14 @@ MISTAKES = {
 @pytest.mark.parametrize(
     "compiler, mistake", [(compiler, mistake) for compiler, mistakes in MISTAKES.items() for mistake in mistakes]
 )
-def test_mistake_is_reported(sources, compiler, mistake):
-    assert f"-W{mistake}" in warnings(sources, compiler, "gnu11", "mistakes", *STRICT, *INSTALLED)
+def test_mistake_is_reported(sources, installed, compiler, mistake):
+    assert f"-W{mistake}" in warnings(sources, compiler, "gnu11", "mistakes", *STRICT, *installed)
 
 
 @pytest.mark.parametrize("compiler", MISTAKES)
-def test_mistakes_are_reported_as_with_the_header_of_libbpf(sources, compiler):
+def test_mistakes_are_reported_as_with_the_header_of_libbpf(sources, installed, compiler):
     need_libbpf_headers()
-    both = [warnings(sources, compiler, "gnu11", "mistakes", *STRICT, *flags) for flags in ([], INSTALLED)]
+    both = [warnings(sources, compiler, "gnu11", "mistakes", *STRICT, *flags) for flags in ([], installed)]
     # libbpf's header uses more extensions of GNU C.
     theirs, ours = [{name for name in names if not name.startswith("-Wgnu-")} for names in both]
     assert ours == theirs

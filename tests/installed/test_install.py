@@ -467,6 +467,7 @@ def test_libbpf_pc_gives_the_version_that_both_libraries_have(drop_in):
 @pytest.mark.parametrize("wanted", ["0.8", "1.1", "1.5", "1.7", "1.8"])
 @pytest.mark.parametrize("libbpf", LINKS)
 def test_libbpf_pc_has_at_least_what_its_version_says(drop_in, wanted):
+    need("pkg-config")
     enough = has_package(f"--atleast-version={wanted}", "libbpf", directory=drop_in.pkgconfig)
     assert enough == (numbers(drop_in.version) >= numbers(wanted))
 
@@ -580,6 +581,7 @@ ALONE = "/usr/lib/sysbpf: provides bpf.h alone: "
 
 
 def test_install_says_that_there_is_no_libbpf(work, no_pc):
+    need("pkg-config")
     said = install(f"DESTDIR={work / 'none'}", "PREFIX=/usr", f"PKG_CONFIG_LIBDIR={no_pc}")
     assert said == f"{ALONE}no libbpf is installed here whose other functions programs could call\n"
 

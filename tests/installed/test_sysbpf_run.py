@@ -704,6 +704,12 @@ def test_check_warns_of_a_newer_libbpf(sysbpf_run, libbpfs, user):
     expect(run(sysbpf_run, "--check", user), 1, NOTHING, newer_warning(libbpfs))
 
 
+def test_check_lists_what_stays_with_the_real_libbpf(sysbpf_run, user):
+    done = run(sysbpf_run, "--check", user)
+    assert "1 functions stay with the real libbpf:" in done.stdout.splitlines()
+    assert re.search(r"^ +bpf_object__nothing@LIBBPF_0\.0\.1 +user$", done.stdout, re.MULTILINE), done
+
+
 def test_newer_libbpf_that_a_library_needs_is_warned_of(sysbpf_run, libbpfs):
     between = "int bpf_object__nothing(void); int other(void) { return bpf_object__nothing(); }\n"
     compiled(libbpfs / "libbetween.so", between, "-shared", "-fPIC", *newer_flags(libbpfs))

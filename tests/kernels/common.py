@@ -154,7 +154,7 @@ def debian_get(*arguments: str) -> str:
     raise {3: Broken, 4: Gone}.get(done.returncode, Missing)(reason)
 
 
-# Where the mirror had dropped the package that is locked, and a newer one was used.
+# The locked packages that the mirror has dropped, and what was used instead.
 drift: set[str] = set()
 
 
