@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # sysbpf: libbpf's bpf.h in Rust. `make help` lists the targets.
 
 PREFIX     ?= /usr/local
@@ -10,12 +11,12 @@ CARGO   ?= cargo
 CC      ?= cc
 AR      ?= ar
 OBJCOPY ?= objcopy
-# Takes the same options.
+# Accepts the same options as strip.
 STRIP   ?= $(OBJCOPY)
-# What cargo builds for, if not for this machine: a Rust target, and flags such as -Zbuild-std.
+# To build for another machine: the Rust target, and flags for cargo such as -Zbuild-std.
 RUST_TARGET ?=
 CARGOFLAGS  ?=
-# Asked for the libbpf that the drop-in directory is put beside; this machine's is not another machine's.
+# Finds the libbpf that the drop-in directory is created for. Empty for another machine, whose libbpf it would not find.
 PKG_CONFIG  ?= $(if $(RUST_TARGET),,pkg-config)
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -29,7 +30,7 @@ ifdef CARGO_TARGET_DIR
 override CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
 export CARGO_TARGET_DIR
 endif
-# What this Makefile builds, and the tree that the tests use as installed.
+# Where this Makefile builds, and where it installs for the tests.
 OUT     := $(TARGET)/sysbpf$(addprefix -,$(RUST_TARGET))
 STAGE   := $(TARGET)/stage$(addprefix -,$(RUST_TARGET))
 
@@ -38,7 +39,7 @@ ALIB   := $(OUT)/libsysbpf.a
 STUB   := $(OUT)/libsysbpf-stub.so
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
-# A text as one word of the shell, and a path from the root (make's own abspath cannot have spaces in it).
+# A text quoted for the shell, and an absolute path (make's own abspath does not support spaces).
 quote    = '$(subst ','\'',$(1))'
 absolute = $(if $(filter /%,$(1)),$(1),$(CURDIR)/$(1))
 
@@ -56,13 +57,13 @@ help: ## list the targets
 	@echo "  for another machine: RUST_TARGET, its CC AR OBJCOPY, and CARGOFLAGS such as -Zbuild-std"
 
 # ---- Building -------------------------------------------------------------------------------
-# cargo builds static libraries; the linker makes of them what C programs link. There are two:
-# the shared object looks for a real libbpf through the dynamic loader, the archive must not.
-# Both are built with debug information; `make install` strips them unless told STRIP=true.
+# cargo builds two static libraries, from which the linker makes the shared object and the archive: the
+# shared object looks for libbpf through the dynamic linker, the archive must not.
+# Both are built with debug information, which `make install` strips unless STRIP=true is given.
 
-# Builds with other settings are other builds. What is installed is what was built last, with
-# whatever settings: `make CC=clang && sudo make install` must not build anew. If it has to,
-# because a source is newer, it records that it did so with its own.
+# A change of these settings causes a rebuild, except in `make install`, which installs what was built
+# last: `make CC=clang && sudo make install` must not rebuild. If it has to rebuild because a source is
+# newer, it records its own settings.
 SETTINGS := $(foreach name,CARGO CC AR OBJCOPY LDFLAGS RUSTFLAGS CARGO_ENCODED_RUSTFLAGS RUSTC RUST_TARGET CARGOFLAGS,$(name)=$($(name)))
 record_settings = mkdir -p $(OUT); echo $(call quote,$(SETTINGS)) | cmp -s - $(OUT)/settings || echo $(call quote,$(SETTINGS)) >$(OUT)/settings
 $(OUT)/settings: $(if $(filter-out install uninstall,$(or $(MAKECMDGOALS),all)),always)
@@ -81,19 +82,18 @@ $(OUT)/for-shared.a: $(RUST_SOURCES) $(OUT)/settings
 	$(cargo_build) --features tell-libbpf
 	cp $(RUST_LIB) $@
 
-# After the other, because cargo puts both in the same place.
+# After the other one, because cargo writes both to the same file.
 $(OUT)/for-static.a: $(RUST_SOURCES) $(OUT)/settings | $(OUT)/for-shared.a
 	$(cargo_build)
 	cp $(RUST_LIB) $@
 
-# The API is what is asked of the archives; only what that needs is taken from them.
+# The linker is asked for the symbols of the API, and takes from the archive only what they need.
 $(OUT)/api: abi/libsysbpf.symbols
 	@mkdir -p $(OUT)
 	sed 's/@@.*//' $< >$@
 ask_for_api = $$(sed 's/^/-Wl,-u,/' $(OUT)/api)
 
-# Nothing but libc: no start files (there is nothing to start), no libgcc. Before glibc 2.34
-# dlopen() and dlsym() are in a library of their own.
+# Only libc: no startup files, no libgcc. Before glibc 2.34, dlopen() and dlsym() are in libdl.
 $(SOLIB): $(OUT)/for-shared.a abi/libsysbpf.map $(OUT)/api
 	@$(record_settings)
 	$(CC) -shared -nostdlib -o $@ $(ask_for_api) $< -Wl,--as-needed -lc -ldl \
@@ -101,9 +101,9 @@ $(SOLIB): $(OUT)/for-shared.a abi/libsysbpf.map $(OUT)/api
 		-Wl,-Bsymbolic -Wl,--hash-style=gnu -Wl,-z,defs -Wl,-z,text -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
 		$(LDFLAGS)
 
-# A member for each function, as in libc's own archive: a static program grows by what it calls.
-# Functions that remember something of the process together are one member. In each member the
-# API is global and all else of Rust local, so that a program can link another Rust library too.
+# One member for each function, as in libc's archive, so that a static program contains only the functions
+# it calls. Functions that share process-wide state are in one member. In each member only the API is
+# global, so that a program can link other Rust libraries too.
 TOGETHER := bpf_map_create bpf_prog_load bpf_btf_load libbpf_set_memlock_rlim
 
 $(ALIB): $(OUT)/for-static.a $(OUT)/api
@@ -117,14 +117,14 @@ $(ALIB): $(OUT)/for-static.a $(OUT)/api
 	done
 	$(AR) rcsD $@ $(OUT)/members/*.o
 
-# For linking in the drop-in directory: the names of bpf.h and the name of the library that has
-# them when a program runs, but nothing that libbpf could be expected to have instead.
+# The stub in the drop-in directory, for linking only: it defines the functions of bpf.h without code, and
+# its soname makes programs load libsysbpf.so.1.
 $(STUB): abi/libsysbpf.map $(OUT)/api $(OUT)/settings
 	awk '{ print ".globl " $$1 "\n.type " $$1 ", %function\n" $$1 ":" } END { print ".section .note.GNU-stack,\"\",%progbits" }' \
 		$(OUT)/api >$(OUT)/stub.s
 	$(CC) -shared -nostdlib -o $@ -Wl,-soname,$(SONAME) -Wl,--version-script=abi/libsysbpf.map $(OUT)/stub.s -Wl,-s $(LDFLAGS)
 
-# Linked by the C compiler too: it builds wherever the library does.
+# Linked by the C compiler as well, so it builds wherever the library does.
 $(OUT)/sysbpf-run: Cargo.toml Cargo.lock run/Cargo.toml $(wildcard run/src/*.rs) $(OUT)/settings
 	@mkdir -p $(OUT)
 	SYSBPF_VERSION=$(VERSION) $(cargo_build) -p sysbpf-run
@@ -138,7 +138,7 @@ clean: ## remove what was built
 
 .PHONY: install uninstall
 install: all ## install (honours DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR, MANDIR, STRIP)
-uninstall: ## remove what install put there
+uninstall: ## remove the installed files
 install uninstall:
 	@$(foreach name,DESTDIR PREFIX LIBDIR INCLUDEDIR BINDIR MANDIR OUT VERSION SONAME STRIP PKG_CONFIG LIBBPF LIBBPF_VERSION,$(name)=$(call quote,$($(name)))) \
 		tools/install $@
@@ -151,7 +151,15 @@ stage: all ## install into the build directory, for tests and demo
 		BINDIR=$(call quote,$(call absolute,$(STAGE))/bin) MANDIR=$(call quote,$(call absolute,$(STAGE))/share/man)
 
 # ---- Generated files ------------------------------------------------------------------------
+# They are committed. CONTRIBUTING.md says what each is made from; tests/source/generated checks that they are current.
 
+# What `make generate` writes.
+GENERATED := abi/libsysbpf.symbols packaging/debian/libsysbpf1.symbols tests-c/noted.h src/api/fields.rs \
+	src/kernel/uapi_check.rs include/bpf/bpf.h docs/man/man3 python/src/sysbpf/bpf.py
+# What `make bindings` writes.
+BOUND := src/kernel/uapi.rs python/src/sysbpf/linux_bpf.py
+
+# Where these are written to, for whoever wants to compare them with what is committed.
 HEADER   ?= include/bpf/bpf.h
 BINDINGS ?= src/kernel/uapi.rs
 MAN3     ?= docs/man/man3
@@ -159,78 +167,62 @@ NOTED    ?= tests-c/noted.h
 PYTHON_BPF       ?= python/src/sysbpf/bpf.py
 PYTHON_LINUX_BPF ?= python/src/sysbpf/linux_bpf.py
 
-# In the source archive .cargo names the crates of the library as all there are: not so for who starts elsewhere.
-generate = cd $(if $(wildcard vendor),/,.) && $(CARGO) run -q --locked --target-dir $(call quote,$(call absolute,$(TARGET))) \
+# $(call generate,WHAT,FROM,OUT). In the source archive, .cargo/config.toml allows only the vendored crates; it has no
+# effect in another directory.
+GENERATE = cd $(if $(wildcard vendor),/,.) && $(CARGO) run -q --locked --target-dir $(call quote,$(call absolute,$(TARGET))) \
 	--manifest-path $(call quote,$(CURDIR)/tools/generate/Cargo.toml) --
+generate = $(GENERATE) $(1) $(2) $(call quote,$(call absolute,$(3)))
+# A file that does not change keeps its date, and nothing is built anew because of it.
+exported = tools/exported $(1) <abi/libsysbpf.map >$(2).new && if cmp -s $(2).new $(2); then rm $(2).new; else mv $(2).new $(2); fi
 
 .PHONY: generate
-generate: headers manpages python noted ## regenerate all that is made from the documentation in src/api and the list of symbols
+generate: symbols noted fields records headers manpages python ## regenerate all that is derived from src/api, the records and the version script
 
-.PHONY: headers
-headers: ## regenerate include/bpf/bpf.h
-	@$(generate) headers $(call quote,$(CURDIR)) $(call quote,$(call absolute,$(HEADER)))
-
-.PHONY: manpages
-manpages: ## regenerate docs/man/man3
-	@$(generate) manpages $(call quote,$(CURDIR)) $(call quote,$(call absolute,$(MAN3)))
-
-.PHONY: python
-python: ## regenerate the ctypes layer of the Python package
-	@$(generate) python $(call quote,$(CURDIR)) $(call quote,$(call absolute,$(PYTHON_BPF)))
+.PHONY: symbols
+symbols: ## regenerate abi/libsysbpf.symbols and packaging/debian/libsysbpf1.symbols
+	@$(call exported,symbols,abi/libsysbpf.symbols)
+	@$(call generate,debian-symbols,$(call quote,$(CURDIR)),packaging/debian/libsysbpf1.symbols)
 
 .PHONY: noted
 noted: ## regenerate tests-c/noted.h
-	@tests-c/make-noted abi/libsysbpf.symbols >$(NOTED).new && mv $(NOTED).new $(NOTED)
+	@$(call exported,noted,$(NOTED))
+
+.PHONY: fields
+fields: ## regenerate src/api/fields.rs
+	@$(call generate,fields,$(call quote,$(CURDIR)),src/api/fields.rs)
+
+.PHONY: records
+records: ## regenerate src/kernel/uapi_check.rs and the table of tests/kernels/records
+	@$(call generate,records-check,$(call quote,$(CURDIR)),src/kernel/uapi_check.rs)
+
+.PHONY: headers
+headers: ## regenerate include/bpf/bpf.h
+	@$(call generate,headers,$(call quote,$(CURDIR)),$(HEADER))
+
+.PHONY: manpages
+manpages: $(if $(filter generate,$(MAKECMDGOALS)),symbols) ## regenerate docs/man/man3
+	@$(call generate,manpages,$(call quote,$(CURDIR)),$(MAN3))
+
+.PHONY: python
+python: ## regenerate the ctypes layer of the Python package
+	@$(call generate,python,$(call quote,$(CURDIR)),$(PYTHON_BPF))
 
 .PHONY: bindings
 bindings: ## regenerate src/kernel/uapi.rs and python's linux_bpf.py from the newest kernel headers of Debian
 	@mkdir -p $(TARGET)
 	@tools/debian-get sid amd64 linux-libc-dev >$(TARGET)/linux-libc-dev
-	@$(generate) bindings "$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))" $(call quote,$(call absolute,$(BINDINGS)))
-	@$(generate) python-linux "$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))" $(call quote,$(call absolute,$(PYTHON_LINUX_BPF)))
+	@$(call generate,bindings,"$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))",$(BINDINGS))
+	@$(call generate,python-linux,"$$(cat $(call quote,$(call absolute,$(TARGET))/linux-libc-dev))",$(PYTHON_LINUX_BPF))
 
-# ---- Packaging ------------------------------------------------------------------------------
+.PHONY: generated-files
+generated-files:
+	@printf '%s\n' $(GENERATED)
 
-.PHONY: wheel
-wheel: ## build the Python wheel, which bundles the library, in target/wheel
-	@tools/need build python
-	@$(MAKE) --no-print-directory stage
-	@tools/wheel $(call quote,$(call absolute,$(TARGET))/wheel) $(call quote,$(call absolute,$(STAGE))/lib/$(SONAME))
+.PHONY: release-abi
+release-abi: ## record in abi/released what the version in Cargo.toml is the first to have; for a release
+	@$(call generate,release-abi,$(call quote,$(CURDIR)),abi/released)
 
-# ---- Trying and testing ---------------------------------------------------------------------
-# INSTALL_DEPS=no: nothing is installed.
+# ---- Testing and packaging ------------------------------------------------------------------
+# Each directory defines its own targets. The source archive does not contain all of these directories.
 
-.PHONY: demo
-demo: ## load and run a program in this kernel, in three ways
-	@tools/need build demo
-	@$(MAKE) --no-print-directory stage
-	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/demo
-
-.PHONY: check
-check: ## run every test that this machine can run, and count them
-	@tools/need build -- demo check conformance programs python dist deb packages
-	@$(MAKE) --no-print-directory stage
-	@STAGE=$(call quote,$(call absolute,$(STAGE))) tools/check \
-		"Rust: lints, unit tests" tests/source/rust \
-		"members left out of opts lists" tests/source/opts-lists \
-		"README and the demo" tests/installed/readme \
-		"symbols of the libraries" tests/installed/symbols \
-		"headers" tests/installed/headers \
-		"builds of the library" tests/installed/builds \
-		"install, pkg-config, drop-in" tests/installed/install \
-		"generated files" tests/source/generated \
-		"C tests, shared library" "tests/source/c shared" \
-		"C tests, static library" "tests/source/c static" \
-		"every function covered" tests/source/coverage \
-		"Python with ctypes" tests/installed/python \
-		"Python package" tests/installed/python-package \
-		"demo" tests/installed/demo \
-		"sysbpf-run" tests/installed/sysbpf-run \
-		"manual pages" tests/installed/manpages \
-		"build systems" tests/installed/build-systems \
-		"source archive, Debian packages" tests/installed/packages \
-		"what is missing on a machine" tests/source/need \
-		$(comparisons)
-
-# What only the repository has: not in the source archive.
--include development.mk
+include $(wildcard tests/targets.mk tests/*/targets.mk python/targets.mk bench/targets.mk packaging/targets.mk)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A process whose calls are counted or timed: the benchmark and the checks of costs build it
- * once for each library, and with -DBARE for the system call alone, without any library; with
- * -DBARE -DASKING a map is made by libc's syscall(), after libc's uname() was asked for the release.
+ * A program whose calls are counted or timed. The benchmark and tests/installed/costs build it with
+ * each library. With -DBARE it makes system calls without a library; with -DBARE -DASKING it calls
+ * libc's uname(), and creates a map with libc's syscall().
  *
- *   calls                        starts and ends
- *   calls make OPERATION N SIZE  makes N calls; what they need is set up by bare calls
- *   calls first OPERATION        prints the nanoseconds that the very first call takes
- *   calls warm OPERATION         the same, after bare calls that have warmed up the kernel
- *   calls memory N               makes N maps; prints the growth of the heap and of the
+ *   calls                        does nothing
+ *   calls make OPERATION N SIZE  makes N calls; bare calls prepare what they need
+ *   calls first OPERATION        prints the duration of the first call in nanoseconds
+ *   calls warm OPERATION         the same, after bare calls that warm up the kernel
+ *   calls memory N               creates N maps; prints the growth of the heap and of the
  *                                resident private memory, in bytes
  *
  * Operations: create (a map), load (a program of SIZE instructions), btf, lookup, update,
@@ -78,7 +78,7 @@ static int bare_element(int cmd, void *of_value)
 	return bare(cmd, &attr, sizeof(attr));
 }
 
-/* The operations: by the library, or by the system call alone. */
+/* The operations, with the library or with the bare system call. */
 
 static int create(void)
 {
@@ -179,7 +179,7 @@ static int batch(uint32_t size)
 	return ret == 0 && count != size ? -ENODATA : ret;
 }
 
-/* One call of an operation; what it makes is closed again. The name has been checked. */
+/* Makes one call, and closes the descriptor that it returns. `operation` is valid. */
 static int call(char operation, uint32_t size)
 {
 	int ret;
@@ -244,7 +244,7 @@ static long now(void)
 	return t.tv_sec * 1000000000L + t.tv_nsec;
 }
 
-/* What the kernel does for an operation, done by the system call alone. */
+/* The bare system call of an operation. */
 static int bare_first(char operation)
 {
 	struct { uint32_t type, insn_cnt; uint64_t insns, license; uint32_t unused[36]; } program = {
@@ -280,7 +280,7 @@ static void first(char operation, int warmed)
 	printf("%ld\n", after - before);
 }
 
-/* Resident private memory; reads without allocating. */
+/* The resident private memory. Does not allocate. */
 static long resident(void)
 {
 	char text[4096];
@@ -298,7 +298,7 @@ static void memory(int n)
 {
 	long heap_before, resident_before, heap_after, resident_after;
 
-	for (int i = 0; i < 2; i++) /* once around, so that what the first call needs is there */
+	for (int i = 0; i < 2; i++) /* the first call allocates what it needs */
 		close(create());
 	resident();
 	heap_before = mallinfo2().uordblks;
@@ -331,7 +331,7 @@ int main(int argc, char **argv)
 	} else if (argc == 3 && !strcmp(argv[1], "memory")) {
 		memory(atoi(argv[2]));
 	} else if (argc != 1) {
-		fprintf(stderr, "calls: see the head of calls.c\n");
+		fprintf(stderr, "calls: the usage is at the top of calls.c\n");
 		return 2;
 	}
 	return 0;

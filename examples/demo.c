@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * A small job done in this kernel through <bpf/bpf.h>, step by step, saying at each
- * step what the kernel returned: a map, a program that counts packets in it, a test
- * run over three packets, the counts read back, both pinned and reopened, and the
- * verifier log of a program that it rejects.
+ * Uses BPF through <bpf/bpf.h>, step by step, and prints the result of each step: creates a
+ * map, loads a program that counts packets in it, runs the program on three packets, reads the
+ * counters, pins and reopens the map, and prints the verifier log of a rejected program.
  *
- * An ordinary program: nothing in it depends on which library provides bpf.h. Build it with
+ * Nothing here depends on which library provides bpf.h. Build it with
  *
  *     cc demo.c -o demo $(pkg-config --cflags --libs libbpf)
  *
- * Exit status: 0 every step went as expected, 1 one did not, 77 not allowed here.
+ * Exit status: 0 if every step went as expected, 1 if one did not, 77 if privileges are missing.
  */
 #define _GNU_SOURCE
 #include <bpf/bpf.h>
@@ -28,7 +27,7 @@ enum { PACKETS, BYTES, COUNTERS };
 enum { PACKET_SIZE = 64, REPEAT = 3 };
 enum { NOT_ALLOWED = 77 };
 
-/* The capabilities that this job takes (bit numbers of linux/capability.h). */
+/* The capabilities that are needed (bit numbers of linux/capability.h). */
 static const struct {
 	int bit;
 	const char *name, *what_for;
@@ -38,7 +37,7 @@ static const struct {
 	{ 21, "CAP_SYS_ADMIN", "to mount the bpf file system for pinning" },
 };
 
-/* A number from this process's own status, or -1. */
+/* A number from /proc/self/status, or -1. */
 static unsigned long long status_field(const char *name, const char *format)
 {
 	unsigned long long value = -1ULL;
@@ -60,7 +59,7 @@ static int has_capability(int bit)
 	return effective >> bit & 1 || (bit == 39 && effective >> 21 & 1);
 }
 
-/* The first line of a file, without its end. */
+/* The first line of a file, without the newline. */
 static const char *first_line(const char *path)
 {
 	static char line[256];
@@ -74,7 +73,7 @@ static const char *first_line(const char *path)
 	return line;
 }
 
-/* Say what keeps this process from using bpf; 0 if nothing is known to. */
+/* Print the reasons why this process may not use bpf, as far as they are known, and return their number. */
 static int explain_missing_privileges(void)
 {
 	unsigned long long inside, outside, length;
@@ -92,13 +91,13 @@ static int explain_missing_privileges(void)
 	}
 	if (sscanf(first_line("/proc/self/uid_map"), "%llu %llu %llu", &inside, &outside, &length) == 3 &&
 	    (outside != 0 || length < 0xffffffff))
-		reasons += !!printf("    missing: the initial user namespace; capabilities of another one do not count for bpf\n");
+		reasons += !!printf("    missing: the initial user namespace; capabilities in another one do not count for bpf\n");
 	if (status_field("Seccomp:", "%llu") == 2)
-		reasons += !!printf("    missing: freedom from the seccomp filter that this process runs under\n");
+		reasons += !!printf("    missing: permission from the seccomp filter that this process runs under\n");
 	return reasons;
 }
 
-/* Report a step by its result, -errno if it failed. A step that must not fail ends the program when it does. */
+/* Print the result of a step, which is -errno if it failed. If the step failed, exit. */
 static int step(const char *what, int answer)
 {
 	if (answer >= 0)
@@ -117,7 +116,7 @@ static void expect(const char *what, unsigned long long got, unsigned long long 
 	}
 }
 
-/* Everything is pinned in a bpf file system of our own, which only this process sees. */
+/* The map is pinned in a bpf file system that only this process sees. */
 static char directory[] = "/tmp/bpf-demo-XXXXXX";
 
 static void remove_directory(void)
@@ -135,7 +134,7 @@ static void mount_bpffs(void)
 	atexit(remove_directory);
 	step("private mount namespace", unshare(CLONE_NEWNS) ? -errno : 0);
 	int err = mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ? errno : 0;
-	/* In a chroot, / is whatever directory it was given; the mount then ends where remove_directory() ends it. */
+	/* In a chroot, / may not be a mount point. The mount may then be visible outside, until remove_directory(). */
 	if (err == EINVAL)
 		printf("%-46s not sure: / is not a mount point\n", "mounts kept inside that namespace");
 	else
@@ -150,7 +149,7 @@ static int load_counter(int map)
 	 * return the length of the packet.
 	 */
 	const struct bpf_insn program[] = {
-		/* r6 = the packet's context */
+		/* r6 = the context, which describes the packet */
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_1 },
 		/* r0 = &counters[PACKETS], or leave */
 		{ .code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = BPF_REG_10, .off = -4, .imm = PACKETS },
@@ -196,7 +195,7 @@ static void read_counters(int map)
 	__u32 keys[COUNTERS], count = COUNTERS, next;
 	LIBBPF_OPTS(bpf_map_batch_opts, opts);
 
-	/* The batch ends where the map ends, which the kernel reports as ENOENT. */
+	/* The kernel returns ENOENT when a batch reaches the end of the map. */
 	int err = bpf_map_lookup_batch(map, NULL, &next, keys, values, &count, &opts);
 
 	step("counters read back in one batch", err == -ENOENT ? 0 : err);
@@ -207,7 +206,7 @@ static void read_counters(int map)
 
 static void reject_bad_program(void)
 {
-	/* Returns what it never set: r0. */
+	/* Returns r0, which it never set. */
 	const struct bpf_insn program[] = { { .code = BPF_JMP | BPF_EXIT } };
 	char log[4096] = "";
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .log_buf = log, .log_size = sizeof(log));

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The job of demo.c, from Python with nothing but ctypes.
+"""The steps of demo.c, from Python, with nothing but ctypes.
 
-    python3 demo.py [LIBRARY]        (default: libsysbpf.so.1, as the loader finds it)
+    python3 demo.py [LIBRARY]        (default: libsysbpf.so.1, as the dynamic linker finds it)
 
-It needs no headers, no compiler and no package: a struct of options is a
-ctypes.Structure whose first word is its own size, and a program is an array of
-struct bpf_insn. It prints what demo.c prints, line by line.
+It needs no headers, no compiler and no package: an opts struct is a
+ctypes.Structure whose first member is its size, and a program is an array of
+struct bpf_insn. It prints the same lines as demo.c.
 
-Exit status: 0 every step went as expected, 1 one did not, 77 not allowed here.
+Exit status: 0 if every step went as expected, 1 if one did not, 77 if privileges are missing.
 """
 
 import atexit
@@ -23,7 +23,7 @@ NOT_ALLOWED = 77
 PACKETS, BYTES, COUNTERS = range(3)
 PACKET_SIZE, REPEAT = 64, 3
 
-# linux/bpf.h, as far as this job needs it.
+# The parts of linux/bpf.h that are needed here.
 BPF_MAP_TYPE_ARRAY = 2
 BPF_PROG_TYPE_SCHED_CLS = 3
 BPF_ANY = 0
@@ -32,7 +32,7 @@ BPF_PSEUDO_MAP_FD = 1
 BPF_FUNC_map_lookup_elem = 1
 SKB_LEN = 0  # offset of len in struct __sk_buff
 
-# Each opcode is a class, a size or operation, and a mode or source.
+# An opcode consists of a class, a size or an operation, and a mode or a source.
 LOAD_IMM64 = 0x18  # BPF_LD | BPF_IMM | BPF_DW
 LOAD_WORD = 0x61  # BPF_LDX | BPF_MEM | BPF_W
 STORE_IMM_WORD = 0x62  # BPF_ST | BPF_MEM | BPF_W
@@ -46,7 +46,7 @@ EXIT = 0x95  # BPF_JMP | BPF_EXIT
 
 
 class Insn(ctypes.Structure):
-    """struct bpf_insn; which half of a byte holds a bit-field is the compiler's choice, and ctypes makes the same one."""
+    """struct bpf_insn. ctypes lays out bit-fields as the C compiler does."""
 
     _fields_ = [("code", c_uint8), ("dst", c_uint8, 4), ("src", c_uint8, 4), ("off", c_int16), ("imm", c_int32)]
 
@@ -56,7 +56,7 @@ def insn(code, dst=0, src=0, off=0, imm=0):
 
 
 class Opts(ctypes.Structure):
-    """A struct of options: all zero, its first word its own size, then what the caller names."""
+    """An opts struct: sz is its size, and members that are not given are zero."""
 
     def __init__(self, **members):
         super().__init__(sz=ctypes.sizeof(self), **members)
@@ -91,7 +91,7 @@ class ObjGetOpts(Opts):
 
 
 class ProgInfo(ctypes.Structure):
-    """The beginning of struct bpf_prog_info: the kernel fills as much as it is given."""
+    """The beginning of struct bpf_prog_info: the kernel fills in only as many bytes as there is room for."""
 
     _fields_ = [
         ("type", c_uint32), ("id", c_uint32), ("tag", c_uint8 * 8), ("jited_prog_len", c_uint32),
@@ -128,7 +128,7 @@ def first_line(path):
 
 
 def status_field(name, base=10):
-    """A number from this process's own status."""
+    """A number from /proc/self/status."""
     with open("/proc/self/status") as status:
         return next((int(line.split()[1], base) for line in status if line.startswith(name)), 0)
 
@@ -139,21 +139,21 @@ def has_capability(bit):
 
 
 def missing_privileges():
-    """What keeps this process from using bpf, line by line; empty if nothing is known to."""
+    """The reasons why this process may not use bpf, as far as they are known: one line each."""
     missing = [f"missing: {name}, {what_for}" for bit, name, what_for in NEEDED if not has_capability(bit)]
     if not has_capability(NEEDED[0][0]):
         value = first_line("/proc/sys/kernel/unprivileged_bpf_disabled")
         meaning = "only a few map and program types are allowed" if value == "0" else "every bpf call is rejected"
         missing.append(f"sysctl kernel.unprivileged_bpf_disabled is {value}: without CAP_BPF {meaning}")
     if first_line("/proc/self/uid_map").split() != ["0", "0", "4294967295"]:
-        missing.append("missing: the initial user namespace; capabilities of another one do not count for bpf")
+        missing.append("missing: the initial user namespace; capabilities in another one do not count for bpf")
     if status_field("Seccomp:") == 2:
-        missing.append("missing: freedom from the seccomp filter that this process runs under")
+        missing.append("missing: permission from the seccomp filter that this process runs under")
     return missing
 
 
 def step(what, answer):
-    """Report a step by its result, -errno if it failed. A step that must not fail ends the program when it does."""
+    """Print the result of a step, which is -errno if it failed. If the step failed, exit."""
     if answer >= 0:
         print(f"{what:<46} ok, returned {answer}")
         return answer
@@ -176,7 +176,7 @@ def expect(what, got, want):
 
 
 def rejected(what, answer, err):
-    """A step that the kernel must reject with that error, returned and in errno."""
+    """Check a step that the kernel must reject: the error code is returned, and in errno."""
     if answer != -err or ctypes.get_errno() != err:
         wrong(f"{what}: returned {answer}, errno {ctypes.get_errno()}, expected {-err}")
     print(f"{what:<46} rejected, as expected: {os.strerror(err)} ({answer})")
@@ -187,7 +187,7 @@ CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 0x40000, 2
 
 
 def negative_errno(answer):
-    """What a function of libc returned, as those of libbpf return it."""
+    """The result of a libc function in the convention of libbpf: -errno instead of -1."""
     return -ctypes.get_errno() if answer < 0 else answer
 
 
@@ -197,14 +197,14 @@ def remove_directory(directory):
 
 
 def mount_bpffs():
-    """Everything is pinned in a bpf file system of our own, which only this process sees."""
+    """The map is pinned in a bpf file system that only this process sees."""
     directory = tempfile.mkdtemp(prefix="bpf-demo-", dir="/tmp")
     atexit.register(remove_directory, directory)
     mount = libc.mount
     mount.argtypes = [c_char_p, c_char_p, c_char_p, ctypes.c_ulong, c_void_p]
     step("private mount namespace", negative_errno(libc.unshare(CLONE_NEWNS)))
     answer = negative_errno(mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
-    # In a chroot, / is whatever directory it was given; the mount then ends where remove_directory() ends it.
+    # In a chroot, / may not be a mount point. The mount may then be visible outside, until remove_directory().
     if answer == -errno.EINVAL:
         print(f"{'mounts kept inside that namespace':<46} not sure: / is not a mount point")
     else:
@@ -214,7 +214,7 @@ def mount_bpffs():
 
 
 def load(name, program):
-    """Load it; the verifier log of a rejected program comes back as text."""
+    """Load a program. Returns the descriptor or error code, and the verifier log."""
     log = ctypes.create_string_buffer(4096)
     opts = ProgLoadOpts(log_buf=ctypes.addressof(log), log_size=len(log))
     insns = (Insn * len(program))(*program)
@@ -236,7 +236,7 @@ def load_counter(counters):
         ]
 
     program = [
-        insn(MOVE_REG, dst=6, src=1),  # r6 = the packet's context
+        insn(MOVE_REG, dst=6, src=1),  # r6 = the context, which describes the packet
         *counter_address(PACKETS, otherwise=12),
         insn(MOVE_IMM, dst=1, imm=1),
         insn(ATOMIC_ADD64, dst=0, src=1),
@@ -255,7 +255,7 @@ def load_counter(counters):
 def read_counters(counters):
     keys, values = (c_uint32 * COUNTERS)(), (c_uint64 * COUNTERS)()
     count, position = c_uint32(COUNTERS), c_uint32()
-    # The batch ends where the map ends, which the kernel reports as ENOENT.
+    # The kernel returns ENOENT when a batch reaches the end of the map.
     answer = bpf.bpf_map_lookup_batch(counters, None, byref(position), keys, values, byref(count), byref(MapBatchOpts()))
     step("counters read back in one batch", 0 if answer == -errno.ENOENT else answer)
     expect("entries", count.value, COUNTERS)
@@ -264,7 +264,7 @@ def read_counters(counters):
 
 
 def reject_bad_program():
-    fd, log = load(b"demo_bad", [insn(EXIT)])  # returns what it never set: r0
+    fd, log = load(b"demo_bad", [insn(EXIT)])  # returns r0, which it never set
     if fd >= 0:
         wrong("the bad program was accepted")
     rejected("bad program loaded", fd, errno.EACCES)

@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The `sz` protocol of every `*_opts` struct.
 //!
-//! The first word of a struct says how much of it the caller knows. The caller may be older
-//! (their struct ends early, and the next byte may be unmapped) or newer (their struct is
-//! longer, and the bytes that we do not know must be zero). [`read`] turns the caller's
-//! pointer into a full struct, with every field that they do not give at zero; [`InOut`] also
-//! writes outputs back, where the caller has room for them.
+//! The first field of a struct, `sz`, is its size as the caller was compiled. The caller may be
+//! older (their struct is shorter, and the byte after it may be unmapped) or newer (their struct
+//! is longer, and the bytes unknown to this library must be zero). [`read`] copies the caller's
+//! struct to a full one, in which the fields missing from theirs are zero; [`InOut`] also writes
+//! outputs back, if the caller's struct has them.
 
 use core::ffi::CStr;
 use core::marker::PhantomData;
@@ -13,14 +14,14 @@ use core::ops::Deref;
 
 use errno::Errno;
 
-use crate::result::{EINVAL, Result, warn};
+use crate::error::{EINVAL, Result, warn};
 
-/// A struct that arrives by pointer, with as many of its fields as the caller knows.
+/// A struct that the caller passes by pointer, possibly without its last fields.
 ///
 /// # Safety
-/// All-zero bytes are a value of the type, and `ENDS` holds the end of every field.
+/// All-zero bytes are a value of the type, and `ENDS` contains the end of every field.
 pub unsafe trait Fields: Copy {
-    /// Where each field ends, in bytes from the start of the struct, in that order.
+    /// The offset of the end of each field, in bytes, in ascending order.
     const ENDS: &'static [usize];
 }
 
@@ -29,31 +30,31 @@ pub unsafe trait Fields: Copy {
 /// # Safety
 /// The struct starts with `sz: usize`, and no field ends after `KNOWN`.
 pub unsafe trait Opts: Fields {
-    /// The struct's name, for warnings.
+    /// The name of the struct, for warnings.
     const NAME: &'static CStr;
-    /// The end of the last field.
+    /// The offset of the end of the last field.
     const KNOWN: usize = last(Self::ENDS);
 }
 
-/// Names a field of a struct: its place and its type.
+/// A field of a struct: its offset and its type.
 pub struct Field<T, F> {
     offset: usize,
     types: PhantomData<fn(&T) -> &F>,
 }
 
 impl<T, F> Field<T, F> {
-    /// The second argument is what the type is inferred from; use `field!`.
+    /// The type is inferred from the second argument. Use `field!`.
     pub const fn new(offset: usize, _: fn(&T) -> &F) -> Self {
         Self { offset, types: PhantomData }
     }
 
-    /// The end of the field, in bytes from the start of the struct.
+    /// The offset of the end of the field, in bytes.
     pub const fn end(&self) -> usize {
         self.offset + size_of::<F>()
     }
 }
 
-/// `field!(Struct.field)`: the [`Field`] of that name.
+/// `field!(Struct.field)`: the [`Field`] with that name.
 macro_rules! field {
     ($struct:ident.$field:ident) => {
         $crate::opts::Field::new(core::mem::offset_of!($struct, $field), |s: &$struct| &s.$field)
@@ -62,10 +63,10 @@ macro_rules! field {
 pub(crate) use field;
 
 /// `all_fields!(Struct { a, b })`: compiles only if these are all fields of the struct, in the
-/// order in which they lie. Leaves nothing in the library.
+/// order of their offsets. Generates no code.
 macro_rules! all_fields {
     ($struct:ident { $($field:ident),* $(,)? }) => {
-        // A struct is written with all of its fields or not at all.
+        // A struct expression must name every field.
         const _: fn($struct) -> $struct = |given| $struct { $($field: given.$field),* };
         const _: () = assert!(
             $crate::opts::ascend(&[$(core::mem::offset_of!($struct, $field)),*]),
@@ -91,7 +92,7 @@ pub(crate) use fields;
 macro_rules! opts {
     ($struct:ident { sz $(, $field:ident)* $(,)? }) => {
         $crate::opts::fields!($struct { sz $(, $field)* });
-        // SAFETY: `sz` is first, and the last field listed is the last there is.
+        // SAFETY: `sz` is the first field, and the last one listed is the last of the struct.
         unsafe impl $crate::opts::Opts for $struct {
             const NAME: &'static core::ffi::CStr = $crate::opts::c_name!($struct);
         }
@@ -115,7 +116,7 @@ const fn last(ends: &[usize]) -> usize {
     ends[ends.len() - 1]
 }
 
-/// Whether each number is larger than the one before.
+/// Whether each number is greater than the one before.
 #[allow(dead_code)] // rustc 1.85 does not count a use in `const _`.
 pub const fn ascend(numbers: &[usize]) -> bool {
     let mut i = 1;
@@ -128,61 +129,61 @@ pub const fn ascend(numbers: &[usize]) -> bool {
     true
 }
 
-/// Checks a caller's opts and copies what they give. NULL gives nothing.
+/// Checks the caller's opts and copies them. NULL stands for opts that are all zero.
 ///
 /// # Safety
-/// `opts` is NULL, or its first word can be read and as many bytes as that says.
+/// `opts` is NULL, or `sz` can be read there, and `sz` bytes.
 pub unsafe fn read<T: Opts>(opts: *const T) -> Result<T> {
     // SAFETY: as above; nothing is written.
     Ok(unsafe { InOut::new(opts.cast_mut()) }?.given)
 }
 
-/// A caller's opts, checked and copied, which outputs can be written back to.
+/// The caller's opts, checked and copied, to which outputs can be written back.
 /// Its fields are those of the copy.
 pub struct InOut<T> {
     opts: *mut T,
-    /// How much of `opts` there is; 0 for NULL.
+    /// The size of the struct at `opts`; 0 for NULL.
     sz: usize,
     given: T,
 }
 
 impl<T: Opts> InOut<T> {
-    /// Checks a caller's opts and copies what they give. NULL gives nothing and takes nothing.
+    /// Checks the caller's opts and copies them. NULL stands for opts that are all zero and have no outputs.
     ///
     /// # Safety
-    /// `opts` is NULL, or its first word can be read and as many bytes as that says, and
-    /// stays so while this value is used; for [`set`](Self::set) they can be written too.
+    /// `opts` is NULL, or `sz` can be read there, and `sz` bytes, as long as this value is
+    /// used; if [`set`](Self::set) is, they can be written too.
     pub unsafe fn new(opts: *mut T) -> Result<Self> {
         let mut this = Self { opts, sz: 0, given: zeroed() };
         if !opts.is_null() {
-            // SAFETY: the caller's opts, and a struct with these ends.
+            // SAFETY: `sz` bytes can be read at `opts`; the fields of `given` have these ends.
             this.sz = unsafe { check_and_copy(opts.cast(), (&raw mut this.given).cast(), T::ENDS, T::KNOWN, T::NAME) }?;
         }
         Ok(this)
     }
 
-    /// Writes an output field, if the caller has all of it.
+    /// Writes an output field, if the caller's struct has all of it.
     pub fn set<F: Copy>(&mut self, field: Field<T, F>, value: F) {
         if field.end() <= self.sz {
-            // SAFETY: `new` was promised `sz` writable bytes, and the field ends within them.
+            // SAFETY: the caller of `new` guarantees `sz` writable bytes, and the field ends within them.
             unsafe { self.opts.byte_add(field.offset).cast::<F>().write_unaligned(value) }
         }
     }
 
-    /// Whether all that the caller gives from `offset` on is zero.
+    /// Whether the caller's struct is zero from `offset` on.
     pub fn is_zero_after(&self, offset: usize) -> bool {
-        // SAFETY: `new` was promised `sz` readable bytes.
+        // SAFETY: the caller of `new` guarantees `sz` readable bytes.
         unsafe { is_zero_after(self.opts.cast(), self.sz, offset) }
     }
 
-    /// Copies what the caller gives of a struct that lies within the opts, at `offset`.
+    /// Copies a struct that lies within the caller's opts, at `offset`. Fields that end after `sz` are zero.
     ///
     /// # Safety
-    /// A `M` at `offset` lies within `T`.
+    /// An `M` at `offset` lies within `T`.
     pub unsafe fn member<M: Fields>(&self, offset: usize) -> M {
         let mut member = zeroed::<M>();
         let len = self.sz.saturating_sub(offset);
-        // SAFETY: the bytes from `offset` to `sz` can be read, and `M` has these ends.
+        // SAFETY: the bytes from `offset` to `sz` can be read, and the fields of `M` have these ends.
         unsafe { copy(self.opts.cast::<u8>().wrapping_add(offset), len, (&raw mut member).cast(), M::ENDS) };
         member
     }
@@ -197,21 +198,21 @@ impl<T> Deref for InOut<T> {
 }
 
 fn zeroed<T: Fields>() -> T {
-    // SAFETY: `Fields` promises that all-zero bytes are a value.
+    // SAFETY: `Fields` guarantees that all-zero bytes are a value.
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
-// What follows is the same code for all structs, told apart by the ends of their fields.
+// The functions below are not generic, so that their code is in the library once. They get the ends of the fields.
 
-/// Checks opts that are not NULL, and copies the fields that they cover to a zeroed struct.
-/// Returns their size.
+/// Checks opts that are not NULL, and copies the fields within them to a zeroed struct.
+/// Returns `sz`.
 ///
 /// # Safety
-/// The first word of `opts` can be read and as many bytes as that says; `to` is a struct
-/// whose fields end at `ends`, in that order.
+/// `sz` can be read at `opts`, and `sz` bytes; `to` is a struct whose fields end at `ends`, in
+/// that order.
 #[inline(never)]
 unsafe fn check_and_copy(opts: *const u8, to: *mut u8, ends: &[usize], known: usize, name: &CStr) -> Result<usize> {
-    // SAFETY: the first word can be read.
+    // SAFETY: `sz` can be read.
     let sz = unsafe { opts.cast::<usize>().read_unaligned() };
     if sz < size_of::<usize>() {
         return Err(bad_opts(name, c"sz is less than a size_t"));
@@ -232,7 +233,7 @@ fn bad_opts(name: &CStr, what: &CStr) -> Errno {
     EINVAL
 }
 
-/// Copies the fields that end within `len` bytes; the others stay as they are.
+/// Copies the fields that end within `len` bytes, and leaves the others unchanged.
 ///
 /// # Safety
 /// `len` bytes can be read at `from`; `to` is a struct whose fields end at `ends`, in that order.
@@ -247,8 +248,8 @@ unsafe fn copy(from: *const u8, len: usize, to: *mut u8, ends: &[usize]) {
 /// # Safety
 /// `sz` bytes can be read at `opts`.
 unsafe fn is_zero_after(opts: *const u8, sz: usize, offset: usize) -> bool {
-    // A size that no object can have counts as none, as it does for libbpf.
+    // A difference above isize::MAX counts as no bytes, as in libbpf.
     let len = usize::try_from(sz.wrapping_sub(offset) as isize).unwrap_or(0);
-    // SAFETY: these are the last of the `sz` bytes.
+    // SAFETY: `offset + i` is less than `sz`.
     (0..len).all(|i| unsafe { opts.add(offset + i).read() } == 0)
 }

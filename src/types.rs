@@ -1,6 +1,7 @@
-//! The C types that the exported functions take, under their C names.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The C types of the exported functions' parameters, under their C names.
 //!
-//! None of this is written to the header: C has these from `<linux/types.h>` and `<linux/bpf.h>`.
+//! They are not written to the header: C gets them from `<linux/types.h>` and `<linux/bpf.h>`.
 
 #![allow(non_camel_case_types)]
 
@@ -10,7 +11,7 @@ pub type __u32 = u32;
 pub type __s32 = i32;
 pub type __u64 = u64;
 
-/// C enums as a C caller passes them: any value of the C type, known to us or not.
+/// C enums. A C caller may pass any value of the underlying type, so these are not Rust enums.
 macro_rules! enums {
     ($($name:ident),*) => {$(
         #[repr(transparent)]
@@ -20,7 +21,7 @@ macro_rules! enums {
 }
 enums!(bpf_map_type, bpf_prog_type, bpf_attach_type, bpf_stats_type, libbpf_strict_mode);
 
-/// Structs of the kernel's that are passed by pointer and never looked into.
+/// Kernel structs that are only passed on by pointer.
 macro_rules! opaque {
     ($($name:ident),*) => {$(
         #[repr(C)]

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* bpf_btf_load, its log, and looking at what was loaded. */
+/* bpf_btf_load, its log, and information about the loaded BTF object. */
 #include "support.h"
 
 static char blob[512];
@@ -72,7 +72,7 @@ TEST(arguments_are_checked)
 	assert_fails(EFAULT, bpf_btf_load(before_guard(0), size, NULL));
 	assert_fails(E2BIG, bpf_btf_load(blob, UINT32_MAX, NULL));
 #if SIZE_MAX > UINT32_MAX
-	/* The low 32 bits alone would be good. */
+	/* The low 32 bits would be a valid size. */
 	assert_fails(E2BIG, bpf_btf_load(blob, ((size_t)1 << 32) + size, NULL));
 	assert_fails(E2BIG, bpf_btf_load(blob, SIZE_MAX, NULL));
 #endif

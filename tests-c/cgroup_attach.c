@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Attaching programs to a cgroup without links: attach, detach, query, each in all its forms. */
+/* Attaching programs to a cgroup without links: attach, detach, query, in every variant. */
 #include "support.h"
 
 #define HOOK BPF_CGROUP_INET_EGRESS
@@ -34,7 +34,7 @@ TEST(one_program_is_attached_and_detached)
 	set_up();
 	assert_ok(bpf_prog_attach(first, cgroup, HOOK, 0));
 	assert_int_equal(attached(), 1);
-	/* Without a flag the second takes the place of the first. */
+	/* Without a flag the second program replaces the first. */
 	assert_ok(bpf_prog_attach(second, cgroup, HOOK, 0));
 	assert_int_equal(attached(), 1);
 	assert_ok(bpf_prog_detach(cgroup, HOOK));
@@ -50,7 +50,7 @@ TEST(several_programs_are_told_apart_when_detached)
 	assert_ok(bpf_prog_attach(first, cgroup, HOOK, BPF_F_ALLOW_MULTI));
 	assert_ok(bpf_prog_attach(second, cgroup, HOOK, BPF_F_ALLOW_MULTI));
 	assert_fails(EINVAL, bpf_prog_attach(second, cgroup, HOOK, BPF_F_ALLOW_MULTI));
-	/* Which one is meant must be said. */
+	/* The program to detach must be specified. */
 	assert_fails(EINVAL, bpf_prog_detach(cgroup, HOOK));
 	assert_ok(bpf_prog_detach2(first, cgroup, HOOK));
 	assert_fails(ENOENT, bpf_prog_detach2(first, cgroup, HOOK));
@@ -96,7 +96,7 @@ TEST(a_place_among_the_others_is_named_by_descriptor_or_id)
 	assert_ok(bpf_prog_attach_opts(first, cgroup, HOOK, &multi));
 	int ret = bpf_prog_attach_opts(second, cgroup, HOOK, &before);
 
-	/* The order in a cgroup can be chosen since 6.17; earlier the flags, and before 6.6 the field, are unknown. */
+	/* The order in a cgroup can be set since 6.17. Earlier kernels do not know the flags, those before 6.6 not the field. */
 	if (ret) {
 		assert_true(ret == -EINVAL && errno == EINVAL);
 		tear_down();
@@ -136,7 +136,7 @@ TEST(a_query_lists_programs_and_flags)
 	count = 4;
 	assert_ok(bpf_prog_query(cgroup, HOOK, BPF_F_QUERY_EFFECTIVE, &flags, ids, &count));
 	assert_true(count >= 2);
-	/* No room for all: as many as fit, ENOSPC, and the true count. */
+	/* The array is too small: it is filled, the call fails with ENOSPC, and the count is that of all programs. */
 	count = 1;
 	ids[0] = ids[1] = 0;
 	assert_fails(ENOSPC, bpf_prog_query(cgroup, HOOK, 0, &flags, ids, &count));
@@ -146,7 +146,7 @@ TEST(a_query_lists_programs_and_flags)
 	opts.prog_cnt = 1;
 	assert_fails(ENOSPC, bpf_prog_query_opts(cgroup, HOOK, &opts));
 	assert_int_equal(opts.prog_cnt, 2);
-	/* Just the number. */
+	/* Only the count. */
 	count = 0;
 	assert_ok(bpf_prog_query(cgroup, HOOK, 0, NULL, NULL, &count));
 	assert_int_equal(count, 2);
@@ -179,7 +179,7 @@ TEST(bad_arguments_are_refused)
 	assert_fails(EINVAL, bpf_prog_query(cgroup, 9999, 0, NULL, NULL, &count));
 	assert_fails(EINVAL, bpf_prog_query_opts(cgroup, HOOK, &flags));
 	assert_fails(EINVAL, bpf_prog_query(cgroup, HOOK, 0, NULL, NULL, NULL));
-	/* The wrong kind of program. */
+	/* A program of the wrong type. */
 	int filter = load_return(BPF_PROG_TYPE_SOCKET_FILTER, 0, 0);
 
 	assert_fails(EINVAL, bpf_prog_attach(filter, cgroup, HOOK, 0));

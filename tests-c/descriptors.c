@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Descriptors from the running kernel: with 0, 1 and 2 closed, and at the limit. */
+/* New descriptors while 0, 1 and 2 are closed, and while the limit is reached. */
 #include "support.h"
 
 static const struct bpf_insn insns[] = { MOV_IMM(0, 0), EXIT() };
@@ -75,7 +75,7 @@ TEST(at_the_limit_with_a_low_number_free_nothing_leaks_either)
 		still = fcntl(0, F_GETFD);
 		release_fds();
 		restore_low_fds();
-		/* The kernel finds number 0, but there is no other to move it to. */
+		/* The kernel returns descriptor 0, but no other number is free to move it to. */
 		if (!((ret == -EMFILE && err == EMFILE) || (ret == -EINVAL && err == EINVAL)) || still >= 0)
 			fail_msg("opener %zu: returned %d, errno %d, number 0 is %s", i, ret, err, still >= 0 ? "open" : "closed");
 	}

@@ -16,7 +16,7 @@ TEST(error_pointers_are_told_from_others)
 	assert_fails(ENOENT, libbpf_get_error((void *)(long)-ENOENT));
 	assert_fails(1, libbpf_get_error((void *)-1L));
 	assert_fails(4095, libbpf_get_error((void *)-4095L));
-	/* NULL is an error whose number errno already has. */
+	/* For NULL the error is in errno already. */
 	errno = EBUSY;
 	assert_int_equal(libbpf_get_error(NULL), -EBUSY);
 	assert_int_equal(errno, EBUSY);
@@ -33,7 +33,7 @@ TEST(strictness_is_accepted_and_changes_nothing)
 	assert_ok(libbpf_set_strict_mode(12345));
 }
 
-/* In a process of its own, because the library remembers. Exit status: which step was wrong, 0 for none. */
+/* Runs in a process of its own, because the library keeps state. Returns the number of the step that failed, or 0. */
 static int memlock_steps(void)
 {
 	struct rlimit before, after;
@@ -41,7 +41,7 @@ static int memlock_steps(void)
 
 	if (getrlimit(RLIMIT_MEMLOCK, &before))
 		return 1;
-	/* Any limit may be set again and again before the first load. */
+	/* The limit may be set any number of times before the first load. */
 	if (libbpf_set_memlock_rlim(1 << 20) || libbpf_set_memlock_rlim(0) || libbpf_set_memlock_rlim(1 << 22))
 		return 2;
 	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "m", 4, 4, 1, NULL);
@@ -51,7 +51,7 @@ static int memlock_steps(void)
 	if (getrlimit(RLIMIT_MEMLOCK, &after))
 		return 4;
 	if (after.rlim_cur == before.rlim_cur && after.rlim_max == before.rlim_max)
-		/* Memory is charged to the cgroup here: nothing was raised, so nothing is too late. */
+		/* This kernel charges memory to the cgroup. The limit was not raised, so it may still be set. */
 		return libbpf_set_memlock_rlim(1 << 20) ? 5 : 0;
 	if (after.rlim_cur != 1 << 22 || after.rlim_max != 1 << 22)
 		return 6;

@@ -26,11 +26,11 @@ TEST(a_cgroup_link_is_created_updated_and_detached)
 	assert_ok(bpf_link_update(link, second, NULL));
 	assert_ok(bpf_link_get_info_by_fd(link, &info, &len));
 	assert_int_equal(info.prog_id, prog_id(second));
-	/* The old program named is no longer the one. */
+	/* The old program specified is no longer the current one. */
 	assert_fails(EPERM, bpf_link_update(link, first, &replace));
 	replace.old_prog_fd = second;
 	assert_ok(bpf_link_update(link, first, &replace));
-	/* Naming the old one needs the flag. */
+	/* The old program may be specified only with the flag. */
 	replace.flags = 0;
 	assert_fails(EINVAL, bpf_link_update(link, first, &replace));
 
@@ -60,13 +60,13 @@ TEST(update_and_detach_check_their_arguments)
 
 	assert_fails(EINVAL, bpf_link_update(link, prog, &both));
 	assert_fails(EINVAL, bpf_link_update(link, prog, &flags));
-	/* old_map_fd takes the place of old_prog_fd: this kind of link looks a program up in it, or refuses to be updated. */
+	/* old_map_fd is sent in place of old_prog_fd. This type of link takes it for a program, or rejects the update. */
 	assert_fails_either(EBADF, EINVAL, bpf_link_update(link, prog, &map));
 	for (size_t i = 0; i < ARRAY_SIZE(wild); i++) {
 		assert_fails(EBADF, bpf_link_update(wild[i], prog, NULL));
 		assert_fails(EBADF, bpf_link_detach(wild[i]));
 	}
-	/* Not a link; and a link that cannot be detached. */
+	/* Not a link, and a link that cannot be detached. */
 	assert_fails(EINVAL, bpf_link_detach(prog));
 	assert_fails(EOPNOTSUPP, bpf_link_detach(link));
 	close(link);
@@ -95,7 +95,7 @@ TEST(create_checks_its_arguments)
 	assert_fails(EINVAL, bpf_link_create(prog, cgroup, HOOK, &two_targets));
 	assert_fails(EINVAL, bpf_link_create(prog, cgroup, HOOK, &target_and_more));
 	assert_fails(EINVAL, bpf_link_create(prog, cgroup, HOOK, &both));
-	/* A cookie is nothing that this attach type takes. */
+	/* This attach type does not accept a cookie. */
 	assert_fails(EINVAL, bpf_link_create(prog, cgroup, BPF_SK_LOOKUP, &cookie));
 	close(prog);
 	remove_cgroup(cgroup);
@@ -197,7 +197,7 @@ TEST(a_netfilter_link_takes_its_four_members)
 
 	assert_ok(bpf_link_get_info_by_fd(link, &room.info, &len));
 	assert_int_equal(room.info.type, 10 /* BPF_LINK_TYPE_NETFILTER */);
-	/* pf, hooknum, priority, flags: where the types' own members start. */
+	/* pf, hooknum, priority, flags: at the start of the part that depends on the type. */
 	memcpy(nf, (char *)&room + offsetof(struct bpf_link_info, raw_tracepoint), sizeof(nf));
 	assert_int_equal(nf[0], 2);
 	assert_int_equal(nf[1], 1);
@@ -211,7 +211,7 @@ TEST(a_netfilter_link_takes_its_four_members)
 TEST(a_perf_event_link_takes_a_cookie)
 {
 	COVERS(bpf_link_create);
-	/* A clock of this process. */
+	/* A software clock event of this process. */
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE, .size = sizeof(attr), .config = PERF_COUNT_SW_CPU_CLOCK, .sample_period = 1000000,
 	};

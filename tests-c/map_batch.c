@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Many elements in one call; *count goes in and comes out, also when the call fails. */
+/* Batches of elements. *count is an input and an output, also if the call fails. */
 #include "support.h"
 
 enum { N = 8 };
@@ -24,7 +24,7 @@ TEST(a_batch_is_written_and_read_back)
 	int fd = filled_map();
 	__u32 keys[2 * N], values[2 * N], cursor = 0, count = 2 * N, seen = 0;
 
-	/* More asked for than there is: everything comes, and the end is ENOENT. */
+	/* More elements are requested than exist: all are returned, with ENOENT for the end. */
 	assert_fails(ENOENT, bpf_map_lookup_batch(fd, NULL, &cursor, keys, values, &count, NULL));
 	assert_int_equal(count, N);
 	for (__u32 i = 0; i < count; i++) {
@@ -61,7 +61,7 @@ TEST(a_batch_is_deleted)
 	assert_ok(bpf_map_delete_batch(fd, keys, &count, NULL));
 	assert_int_equal(count, 2);
 	assert_fails(ENOENT, bpf_map_lookup_elem(fd, &keys[0], &value));
-	/* Fails at the first missing key (the third is reached after none here), and says how many went. */
+	/* Fails at the first missing key, and returns the number of elements deleted. */
 	count = 2;
 	assert_fails(ENOENT, bpf_map_delete_batch(fd, keys, &count, NULL));
 	assert_int_equal(count, 0);
@@ -105,7 +105,7 @@ TEST(the_greatest_count_goes_to_the_kernel)
 	int fd = make_map(BPF_MAP_TYPE_HASH, 4, 4, 4);
 	__u32 cursor = 0, count = UINT32_MAX, keys[1] = { 9 };
 
-	/* An empty map: nothing to read; a key at an unmapped address: nothing to write or delete. */
+	/* An empty map has nothing to read. With keys at an unmapped address nothing is written or deleted. */
 	assert_fails(ENOENT, bpf_map_lookup_batch(fd, NULL, &cursor, keys, keys, &count, NULL));
 	assert_int_equal(count, 0);
 	count = UINT32_MAX;
@@ -127,7 +127,7 @@ TEST(flags_reach_the_kernel_and_no_count_is_refused)
 	LIBBPF_OPTS(bpf_map_batch_opts, flags, .flags = 1);
 	const struct bpf_map_batch_opts *both[] = { &elem, &flags };
 
-	/* The lock flag needs a map with a lock in it, and the call itself knows no flags (writing ignores them). */
+	/* The lock flag requires a map with a lock. No flags of the batch are valid (updates ignore them). */
 	for (size_t i = 0; i < 2; i++) {
 		count = 1;
 		assert_fails(EINVAL, bpf_map_lookup_batch(fd, NULL, &cursor, keys, values, &count, both[i]));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* bpf_map_create: kinds of maps, names of any length, every option, the kernel's own refusals. */
+/* bpf_map_create: types of maps, names of any length, every option, errors of the kernel. */
 #include "support.h"
 
 static struct bpf_map_info info_of(int fd)
@@ -55,7 +55,7 @@ TEST(a_name_is_not_read_past_its_end)
 
 	strcpy(name, "ab");
 	close(assert_fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, name, 4, 4, 1, NULL)));
-	/* 15 bytes are all of a longer name that need be readable. */
+	/* Only the first 15 bytes of a longer name must be readable. */
 	name = before_guard(16);
 	memset(name, 'x', 15);
 	name[15] = '\0';
@@ -79,7 +79,7 @@ TEST(options_reach_the_kernel)
 	assert_fails(EINVAL, bpf_map_create(BPF_MAP_TYPE_HASH, NULL, 4, 4, 1, &numa));
 	numa.numa_node = 0;
 	close(assert_fd(bpf_map_create(BPF_MAP_TYPE_HASH, NULL, 4, 4, 1, &numa)));
-	/* A hash of ours is not for a network device. */
+	/* This map cannot be offloaded to a network device. */
 	LIBBPF_OPTS(bpf_map_create_opts, device, .map_ifindex = 1);
 	assert_fails_either(EINVAL, EOPNOTSUPP, bpf_map_create(BPF_MAP_TYPE_HASH, NULL, 4, 4, 1, &device));
 	LIBBPF_OPTS(bpf_map_create_opts, wild, .inner_map_fd = 9999);
@@ -142,7 +142,7 @@ TEST(a_token_that_is_none_is_refused)
 	assert_fails(EINVAL, bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 4, 1, &opts));
 	close(fd);
 	opts.token_fd = 9999;
-	/* Kernels without tokens refuse the flag itself. */
+	/* Kernels without tokens reject the flag. */
 	assert_fails(kernel_knows("BPF_F_TOKEN_FD") ? EBADF : EINVAL, bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 4, 1, &opts));
 }
 
@@ -169,11 +169,11 @@ TEST(a_refused_map_is_explained_where_the_kernel_can)
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .log_opts = &log_opts, .map_extra = 1);
 
 	memset(log, 0, sizeof(log));
-	/* An array takes no extra. */
+	/* An array accepts no map_extra. */
 	assert_fails(EINVAL, bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 4, 1, &opts));
 	opts.map_extra = 0;
 	if (!kernel_knows("bpf_common_attr")) {
-		/* Nobody can say more here, and none of it is an error. */
+		/* There is no log on this kernel, which is not an error. */
 		assert_string_equal(log, "");
 		assert_int_equal(log_opts.true_size, 0);
 		log_opts.true_size = 77;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* One element at a time: update, lookup, delete, walk, freeze. */
+/* Single elements: update, look up, delete, iterate, freeze. */
 #include "support.h"
 
 TEST(elements_are_stored_read_and_deleted)
@@ -46,14 +46,14 @@ TEST(lookup_and_delete_flags_reach_the_kernel)
 	assert_ok(bpf_map_update_elem(fd, &key, &value, BPF_ANY));
 	assert_ok(bpf_map_lookup_elem_flags(fd, &key, &got, 0));
 	assert_true(got == 99);
-	/* A hash without a spin lock cannot take the lock flag. */
+	/* The lock flag is invalid for a hash without a spin lock. */
 	assert_fails(EINVAL, bpf_map_lookup_elem_flags(fd, &key, &got, BPF_F_LOCK));
 	assert_fails(EINVAL, bpf_map_lookup_elem_flags(fd, &key, &got, 1ULL << 63));
 	assert_ok(bpf_map_delete_elem_flags(fd, &key, 0));
 	assert_fails(ENOENT, bpf_map_delete_elem_flags(fd, &key, 0));
 	assert_fails(EINVAL, bpf_map_delete_elem_flags(fd, &key, 1));
 
-	/* Every kernel that knows the command (4.20) does it for a queue. */
+	/* Every kernel with this command (4.20) supports it for queues. */
 	value = 5;
 	assert_ok(bpf_map_update_elem(queue, NULL, &value, 0));
 	value = 6;
@@ -98,7 +98,7 @@ TEST(a_frozen_map_cannot_be_written_from_user_space)
 	assert_ok(bpf_map_freeze(fd));
 	assert_fails(EPERM, bpf_map_update_elem(fd, &key, &value, 0));
 	assert_ok(bpf_map_lookup_elem(fd, &key, &value));
-	/* Once frozen there is nothing to freeze: EBUSY, or EPERM where the frozen map counts as read-only. */
+	/* A frozen map cannot be frozen again: EBUSY, or EPERM on kernels that treat it as read-only. */
 	assert_fails_either(EBUSY, EPERM, bpf_map_freeze(fd));
 	close(fd);
 }

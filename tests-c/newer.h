@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Numbers of the kernel interface that are newer than the oldest kernel
- * headers these tests compile with (6.1). Macros, so that headers that do have
- * them as enumerators are no conflict.
+ * Constants of the kernel that are newer than the oldest kernel headers which
+ * these tests support (6.1). They are macros, because those do not conflict with
+ * the enumerators of newer headers.
  */
 #ifndef NEWER_H
 #define NEWER_H

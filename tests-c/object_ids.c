@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Walking the ids of all maps, programs, BTF objects and links, and opening one by its id. */
+/* Iterating over the ids of maps, programs, BTF objects and links, and opening an object by its id. */
 #include "support.h"
 
 static int raw_tp_link(int prog)
@@ -18,7 +18,7 @@ TEST(our_objects_are_found_by_walking_the_ids)
 	__u32 len = sizeof(info), next;
 
 	assert_ok(bpf_btf_get_info_by_fd(btf, &info, &len));
-	/* The id after the one just below ours is ours. */
+	/* The next id after the one just below this object's id is this object's id. */
 	assert_ok(bpf_map_get_next_id(map_id(map) - 1, &next));
 	assert_int_equal(next, map_id(map));
 	assert_ok(bpf_prog_get_next_id(prog_id(prog) - 1, &next));
@@ -104,7 +104,7 @@ TEST(btf_is_opened_by_id)
 	assert_ok(bpf_btf_get_info_by_fd(btf, &info, &len));
 	close(assert_fd(bpf_btf_get_fd_by_id(info.id)));
 	close(assert_fd(bpf_btf_get_fd_by_id_opts(info.id, &opts)));
-	/* Only this one sends a token. A kernel without tokens knows neither the flag nor the field. */
+	/* Only this function sends a token. A kernel without tokens knows neither the flag nor the field. */
 	opts.open_flags = BPF_F_TOKEN_FD;
 	opts.token_fd = null;
 	assert_fails_either(EINVAL, E2BIG, bpf_btf_get_fd_by_id_opts(info.id, &opts));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Information about an object: the untyped call and its four typed forms, and the length that goes in and comes out. */
+/* Information about an object: the untyped function, its four typed variants, and the length, an input and an output. */
 #include "support.h"
 
 TEST(each_form_describes_its_object)
@@ -52,7 +52,7 @@ TEST(a_short_length_cuts_and_a_long_one_comes_back_shorter)
 	assert_true(len < sizeof(room));
 	assert_int_equal(room.info.key_size, 4);
 
-	/* What lies past the kernel's own struct must be zero, and a refusal leaves the length alone. */
+	/* The bytes after the kernel's struct must be zero. If the call fails, the length is unchanged. */
 	room.more[200] = 1;
 	len = sizeof(room);
 	assert_fails(E2BIG, bpf_obj_get_info_by_fd(map, &room, &len));
@@ -76,7 +76,7 @@ TEST(bad_arguments_are_refused_by_every_form)
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), map = make_map(BPF_MAP_TYPE_ARRAY, 4, 4, 1);
 
 	for (size_t i = 0; i < ARRAY_SIZE(wild); i++) {
-		/* The lowest free number above has been taken meanwhile by null; -1 and 9999 stay wild. */
+		/* The descriptor that was free above is that of null by now; -1 and 9999 are still invalid. */
 		int fd = i < 2 ? wild[i] : wild_fd();
 
 		assert_fails_either(EBADF, EBADFD, bpf_obj_get_info_by_fd(fd, info, &len));

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Options structs of older and newer callers against the running kernel. (Every struct at every size: scripted_opts_sizes.c.) */
+/* Options structs of older and newer callers on the running kernel. (scripted_opts_sizes.c has every struct at every size.) */
 #include "support.h"
 
 static const struct bpf_insn good[] = { MOV_IMM(0, 3), EXIT() };
 
-/* The struct as a caller had it that knew only the fields up to (not with) one, ending where memory ends. */
+/* The struct of a caller that knows only the fields before a given one. An unmapped page follows it. */
 #define OLDER(opts, next_field) ({ \
 	size_t len_ = offsetof(__typeof__(opts), next_field); \
 	(opts).sz = len_; \
@@ -51,7 +51,7 @@ TEST(outputs_are_written_only_where_the_caller_has_room)
 		for (size_t i = sz; i < sizeof(run); i++)
 			assert_int_equal(((unsigned char *)&run)[i], 0xee);
 	}
-	/* The true size of the log has its place past the log's own fields. */
+	/* log_true_size is after the other fields of the log. */
 	for (size_t sz = offsetof(struct bpf_prog_load_opts, log_true_size); sz <= sizeof(load); sz++) {
 		memset(&load, 0, sizeof(load));
 		load.log_level = 1;
@@ -120,7 +120,7 @@ TEST(a_log_of_a_map_is_checked_like_any_options)
 TEST(the_macros_make_what_they_say)
 {
 	COVERS(bpf_map_create);
-	/* Everything not named is zero, padding too, and a reset keeps nothing. */
+	/* Everything not initialised is zero, including padding, and a reset clears all fields. */
 	struct bpf_map_create_opts zero;
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = 5, .numa_node = 6);
 	DECLARE_LIBBPF_OPTS(bpf_link_create_opts, other);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Pinning an object to a path of a bpf file system, and opening it there again. */
+/* Pinning an object in a BPF file system, and opening it again. */
 #include "support.h"
 
 static char *dir;
@@ -102,7 +102,7 @@ TEST(a_path_is_taken_relative_to_a_folder)
 	map = assert_fd(bpf_obj_get_opts("map", &get));
 	close(map);
 	get.file_flags = 0;
-	/* Without the flag the folder may not be given. */
+	/* Without the flag path_fd must not be set. */
 	assert_fails(EINVAL, bpf_obj_get_opts("map", &get));
 	get.file_flags = BPF_F_PATH_FD;
 	get.path_fd = 9999;
@@ -131,7 +131,7 @@ TEST(bad_paths_and_descriptors_are_refused)
 		assert_fails_either(EBADF, EINVAL, bpf_obj_pin_opts(wild[i], path, NULL));
 	}
 	assert_fails(ENOENT, bpf_obj_get_opts(path, NULL));
-	/* A name longer than any path. */
+	/* A name longer than PATH_MAX. */
 	char *longest = malloc(2 * PATH_MAX);
 
 	memset(longest, 'x', 2 * PATH_MAX);

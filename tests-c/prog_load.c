@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* bpf_prog_load: programs good and bad, the verifier's log, the checks before the kernel is asked. */
+/* bpf_prog_load: valid and invalid programs, the verifier log, the checks before the system call. */
 #include "support.h"
 
 static const struct bpf_insn good[] = { MOV_IMM(0, 0), EXIT() };
-/* r0 was never set. */
+/* r0 is not initialised. */
 static const struct bpf_insn bad[] = { EXIT() };
 
 #define LOAD_GOOD(opts) bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "good", "GPL", good, ARRAY_SIZE(good), opts)
@@ -86,7 +86,7 @@ TEST(a_log_too_small_is_enospc_and_its_true_size_is_told)
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .log_buf = log, .log_size = 8, .log_level = 1);
 
 	memset(log, 'c', sizeof(log));
-	/* Kernels before 6.4 want at least 128 bytes. */
+	/* Kernels before 6.4 require at least 128 bytes. */
 	if (!kernel_knows("log_true_size")) {
 		assert_fails(EINVAL, LOAD_GOOD(&opts));
 		skip_test("this kernel has no log_true_size (a log below 128 bytes fails with EINVAL, as expected)");
@@ -107,7 +107,7 @@ TEST(log_arguments_must_agree)
 
 	assert_fails(EINVAL, LOAD_GOOD(&no_size));
 	assert_fails(EINVAL, LOAD_GOOD(&no_buf));
-	/* A level without a buffer is the kernel's to judge: refused by old ones, taken since 6.4. */
+	/* A level without a buffer is left to the kernel: rejected before 6.4, accepted since. */
 	if (kernel_knows("log_true_size"))
 		close(assert_fd(LOAD_GOOD(&level_alone)));
 	else
@@ -157,7 +157,7 @@ TEST(options_reach_the_kernel)
 	assert_fails_either(EBADF, EINVAL, bpf_prog_load(BPF_PROG_TYPE_TRACING, NULL, "GPL", good, ARRAY_SIZE(good), &target));
 	assert_fails(EINVAL, LOAD_GOOD(&both));
 	assert_fails(EINVAL, bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", good, ARRAY_SIZE(good), &device));
-	/* A token that is none; before 6.9 nobody knows tokens. */
+	/* An invalid token. Kernels before 6.9 do not know tokens. */
 	assert_fails_either(EINVAL, E2BIG, LOAD_GOOD(&with_token));
 	close(token);
 	assert_fails(EINVAL, bpf_prog_load(9999, NULL, "GPL", good, ARRAY_SIZE(good), NULL));
@@ -168,7 +168,7 @@ TEST(options_reach_the_kernel)
 TEST(the_licence_decides_which_helpers_may_be_called)
 {
 	COVERS(bpf_prog_load);
-	/* The clock helper is for everyone, the event output is for GPL programs. */
+	/* Any program may call the clock helper; only GPL programs may call the one for event output. */
 	struct bpf_insn insns[] = { MOV_IMM(1, 0), MOV_IMM(2, 1), CALL(BPF_FUNC_probe_read), MOV_IMM(0, 0), EXIT() };
 	int ret = bpf_prog_load(BPF_PROG_TYPE_TRACEPOINT, NULL, "proprietary", insns, ARRAY_SIZE(insns), NULL);
 
@@ -180,13 +180,13 @@ TEST(maps_are_found_through_the_array_of_descriptors)
 	COVERS(bpf_prog_load);
 	int map = make_map(BPF_MAP_TYPE_ARRAY, 4, 4, 1);
 	const int fds[] = { -1, map };
-	/* The map is named by its index in the array. */
+	/* The instruction refers to the map by its index in the array. */
 	struct bpf_insn insns[] = {
 		INSN(BPF_LD | BPF_DW | BPF_IMM, 1, 5 /* BPF_PSEUDO_MAP_IDX */, 0, 1), INSN(0, 0, 0, 0, 0), MOV_IMM(0, 0), EXIT(),
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .fd_array = fds);
 
-	/* The array came in the same release as this program type (its own name is a common one). */
+	/* The array is as old as this program type. (Its own name occurs in older kernels too.) */
 	if (!kernel_knows("BPF_PROG_TYPE_SYSCALL")) {
 		assert_fails(E2BIG, bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, NULL, "GPL", insns, ARRAY_SIZE(insns), &opts));
 		close(map);
@@ -229,12 +229,12 @@ TEST(function_records_come_with_the_program)
 	COVERS(bpf_prog_load);
 	char blob[512];
 	int btf = assert_fd(bpf_btf_load(blob, small_btf(blob, sizeof(blob)), NULL));
-	/* main: calls sub, returns what it returns. sub: returns 7. */
+	/* main calls sub and returns its result; sub returns 7. */
 	struct bpf_insn insns[] = {
 		MOV_IMM(1, 0), INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, 1), EXIT(),
 		MOV_IMM(0, 7), EXIT(),
 	};
-	/* Records longer than the kernel's 8 bytes, as a newer compiler could make; zero where the kernel knows nothing. */
+	/* Records longer than the kernel's 8 bytes, as a newer compiler may emit; the excess bytes are zero. */
 	struct { struct bpf_func_info info; __u32 more; } funcs[] = {
 		{ { 0, BTF_FUNC_MAIN }, 0 }, { { 3, BTF_FUNC_SUB }, 0 },
 	};
@@ -248,7 +248,7 @@ TEST(function_records_come_with_the_program)
 	assert_int_equal(info.nr_func_info, 2);
 	close(fd);
 
-	/* A tail that is not zero: the kernel answers E2BIG with its own size, and the call is repeated with records cut to it. */
+	/* The excess bytes are not zero: the kernel returns E2BIG and its own size, and the call is repeated with them zeroed. */
 	funcs[0].more = funcs[1].more = 0xdead;
 	fd = assert_fd_at_last(bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "calls", "GPL", insns, ARRAY_SIZE(insns), &opts));
 	len = sizeof(info);

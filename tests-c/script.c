@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What script.h declares. */
+/* See script.h. */
 #define CALLS_ARE_NOT_NOTED
 #include "script.h"
 
@@ -8,7 +8,7 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
-/* Strong: the weak one of support.c says false. */
+/* Overrides the weak definition in support.c. */
 bool kernel_is_scripted = true;
 
 struct recording *recorded;
@@ -35,7 +35,7 @@ void script_value(long value)
 	constant = value;
 }
 
-/* The real system call instruction. */
+/* The real system call. */
 static long raw(long nr, long a, long b, long c, long d, long e, long f)
 {
 #if defined(__x86_64__)
@@ -81,7 +81,7 @@ static long raw(long nr, long a, long b, long c, long d, long e, long f)
 	__asm__ volatile("svc 0" : "+d"(r2) : "d"(r1), "d"(r3), "d"(r4), "d"(r5), "d"(r6), "d"(r7) : "memory");
 	return r2;
 #else
-	/* Elsewhere only bpf(2) may come through here, and that one is answered by the script. */
+	/* On other architectures only bpf(2) may be called, which the script answers. */
 	(void)a, (void)b, (void)c, (void)d, (void)e, (void)f;
 	fprintf(stderr, "system call %ld cannot be passed on, on this architecture\n", nr);
 	abort();
@@ -138,7 +138,7 @@ int uname(struct utsname *name)
 		snprintf(name->release, sizeof(name->release), "%s", fake_release);
 		return 0;
 	}
-	/* Any new one: what the tests that do not care expect. */
+	/* Any recent release, for tests that do not depend on it. */
 	strcpy(name->release, "6.18.0");
 	return 0;
 }

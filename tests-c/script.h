@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A scripted kernel. A program linked with script.c exports its own syscall()
- * and uname(); the library calls both through libc and so reaches these. Every
- * bpf(2) call is recorded, and answered by the test. Needs no privileges.
+ * and uname(), which the library calls instead of libc's. Every bpf(2) call is
+ * recorded, and answered by the test. No privileges are required.
  */
 #ifndef SCRIPT_H
 #define SCRIPT_H
@@ -14,14 +14,14 @@ enum { CALLS_MAX = 64, ATTR_MAX = 256 };
 struct bpf_call {
 	unsigned int cmd;
 	unsigned int size;
-	unsigned char attr[ATTR_MAX];	/* as it came, before the answer wrote to it */
-	const void *common;		/* the common attributes' address; their size and bytes */
+	unsigned char attr[ATTR_MAX];	/* as sent, before the answer modified it */
+	const void *common;		/* address, size and bytes of the common attributes */
 	unsigned int common_size;
 	unsigned char common_attr[64];
-	void *live;			/* where the attribute lay; valid only inside the answer */
+	void *live;			/* the attribute itself; valid only in the answer */
 };
 
-/* What was called since the last script(). In shared memory: a child's calls are seen by its parent. */
+/* The calls since the last script(). In shared memory, so that a parent sees the calls of its child. */
 struct recording {
 	int count;
 	struct bpf_call calls[CALLS_MAX];
@@ -29,14 +29,14 @@ struct recording {
 };
 extern struct recording *recorded;
 
-/* The answer to a call: a value >= 0, or a negative errno. It may write to live. */
+/* Answers a call: returns a value >= 0, or a negative errno, and may write to live. */
 typedef long (*answer_fn)(struct bpf_call *call, int number);
 
-/* Forgets all calls, and answers from now on with fn; or with one value. */
+/* Forgets all calls, and has later ones answered by fn, or with one value. */
 void script(answer_fn fn);
 void script_value(long value);
 
-/* What uname() says the release is; NULL for the truth. */
+/* The release that uname() returns; NULL for the real one. */
 extern const char *fake_release;
 
 static inline struct bpf_call *last_call(void)
@@ -46,11 +46,11 @@ static inline struct bpf_call *last_call(void)
 
 __u32 u32_at(const void *bytes, size_t offset);
 __u64 u64_at(const void *bytes, size_t offset);
-/* Counts the calls of one command. */
+/* The number of calls of one command. */
 int count_of(unsigned int cmd);
-/* Runs fn in a child, where the library has not yet remembered anything; fails the test if it does not end with 0. */
+/* Runs fn in a child, in which the library has no state yet. Fails the test unless its exit status is 0. */
 void in_child(void (*fn)(void));
-/* In a child: ends it with a message unless the condition holds. */
+/* In a child: prints a message and exits unless the condition holds. */
 #define child_check(condition) do { \
 	if (!(condition)) { \
 		printf("# %s:%d: in the child: %s\n", __FILE__, __LINE__, #condition); \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* A kernel that hands out 0, 1 and 2: the library's callers never see those numbers. */
+/* A kernel that returns descriptors 0, 1 and 2, which the library must not return. */
 #include "script.h"
 
 static const struct bpf_insn insns[2];
@@ -35,7 +35,7 @@ static int (*const openers[])(void) = {
 	bpf_btf_get_fd_by_id_opts, bpf_link_get_fd_by_id_opts, bpf_raw_tracepoint_open, bpf_raw_tracepoint_open_opts, bpf_link_create, \
 	bpf_iter_create, bpf_enable_stats, bpf_token_create)
 
-/* A new descriptor, which is the lowest number free, like a kernel's. */
+/* A new descriptor: the lowest free one, as the kernel returns. */
 static long lowest(struct bpf_call *call, int number)
 {
 	(void)call, (void)number;
@@ -51,7 +51,7 @@ TEST(a_low_descriptor_is_moved_to_3_or_above)
 
 			script(lowest);
 			close_low_fds();
-			/* Fill the numbers below the one to be given. */
+			/* Occupy the descriptors below the one to be returned. */
 			for (int n = 0; n < number; n++)
 				open("/dev/null", O_RDONLY | O_CLOEXEC);
 			errno = ERRNO_MARK;
@@ -62,7 +62,7 @@ TEST(a_low_descriptor_is_moved_to_3_or_above)
 			for (int n = 0; n < number; n++)
 				close(n);
 			restore_low_fds();
-			/* The lowest number from 3 on, close-on-exec, errno untouched, the low one closed again. */
+			/* The lowest free descriptor from 3 on, close-on-exec; errno is unchanged, and the low descriptor is closed. */
 			if (fd != lowest_free || flags < 0 || !(flags & FD_CLOEXEC) || err != ERRNO_MARK || still >= 0)
 				fail_msg("opener %zu, kernel's answer %d: returned %d (wanted %d), flags %d, errno %d, low one %s", i, number, fd,
 					 lowest_free, flags, err, still >= 0 ? "open" : "closed");
@@ -79,7 +79,7 @@ TEST(a_failing_move_closes_the_low_descriptor)
 
 		script(lowest);
 		close_low_fds();
-		/* Only numbers below 3 are left. */
+		/* Only descriptors below 3 are free. */
 		exhaust_fds();
 		errno = 0;
 		ret = openers[i]();

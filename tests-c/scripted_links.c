@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* bpf_link_create: which options go with which attach type, and the way back to raw tracepoints. */
+/* bpf_link_create: which options each attach type accepts, and the fallback to raw tracepoints. */
 #include "script.h"
 
 #define P(n) ((void *)(uintptr_t)(0x1000 + (n)))
@@ -31,12 +31,12 @@ static enum member member_of(int type)
 	}
 }
 
-/* The last byte (exclusive) of the options that each member owns. */
+/* The end of the options that belong to each member. */
 static size_t end_of(enum member member)
 {
 #define END(field) (offsetof(struct bpf_link_create_opts, field) + sizeof(((struct bpf_link_create_opts *)0)->field))
 	switch (member) {
-	case ITER: return END(uprobe_multi.path_fd); /* nothing after it is looked at */
+	case ITER: return END(uprobe_multi.path_fd); /* nothing after it is checked */
 	case PERF: return END(perf_event.bpf_cookie);
 	case KPROBE: return END(kprobe_multi.cookies);
 	case UPROBE: return END(uprobe_multi.path_fd);
@@ -60,10 +60,10 @@ TEST(what_lies_after_the_types_own_member_must_be_zero)
 
 		script_value(9);
 		for (size_t at = end; at < known; at++) {
-			/* These two have a rule of their own. */
+			/* These two have tests of their own. */
 			if (at >= offsetof(struct bpf_link_create_opts, iter_info_len) && at < offsetof(struct bpf_link_create_opts, perf_event))
 				continue;
-			/* Padding between flags and the next member counts like the rest. */
+			/* Padding after flags must be zero too. */
 			struct bpf_link_create_opts opts;
 
 			memset(&opts, 0, sizeof(opts));
@@ -75,7 +75,7 @@ TEST(what_lies_after_the_types_own_member_must_be_zero)
 			if (ret != -EINVAL || errno != EINVAL || recorded->count != 0)
 				fail_msg("attach type %d, byte %zu: returned %d, errno %d, %d calls", type, at, ret, errno, recorded->count);
 		}
-		/* All its own zero: one call, with nothing past the four first words. */
+		/* With its own member zero there is one call, whose attribute is zero after the first four words. */
 		struct bpf_link_create_opts opts;
 
 		memset(&opts, 0, sizeof(opts));
@@ -228,7 +228,7 @@ TEST(typed_tracing_falls_back_to_a_raw_tracepoint)
 			assert_fails(EINVAL, bpf_link_create(5, 0, type, &plain));
 			assert_int_equal(recorded->count, 1);
 		}
-		/* Only for EINVAL, and only if there is nothing that the old call could not carry. */
+		/* Only for EINVAL, and only if the older command can express the call. */
 		script(no_links);
 		assert_fails(EINVAL, bpf_link_create(5, 6, type, &plain));
 		assert_fails(EINVAL, bpf_link_create(5, 0, type, &target));

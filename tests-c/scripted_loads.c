@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What bpf_prog_load and bpf_btf_load do when the kernel says try again, too big, or no. */
+/* What bpf_prog_load and bpf_btf_load do if the kernel returns EAGAIN, E2BIG or another error. */
 #include "script.h"
 
 #include <bpf/bpf.h>
@@ -36,10 +36,10 @@ TEST(eagain_is_repeated_as_often_as_asked)
 	static const struct { int attempts, calls; } cases[] = { { 0, 5 }, { 1, 1 }, { 2, 2 }, { 5, 5 }, { 30, 30 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		/* Never anything else: so many calls, and EAGAIN. */
+		/* EAGAIN every time: all attempts are made, and EAGAIN is returned. */
 		assert_fails(EAGAIN, load_busy(INT_MAX, cases[i].attempts));
 		assert_int_equal(recorded->count, cases[i].calls);
-		/* A success at the last attempt is one. */
+		/* The last attempt succeeds. */
 		close(assert_fd_at_last(load_busy(cases[i].calls - 1, cases[i].attempts)));
 		assert_int_equal(recorded->count, cases[i].calls);
 		for (int n = 1; n < recorded->count; n++)
@@ -70,7 +70,7 @@ TEST(other_answers_are_not_repeated)
 	}
 }
 
-/* ---- refused before the kernel is asked ---- */
+/* ---- rejected before the system call ---- */
 
 TEST(bad_arguments_never_reach_the_kernel)
 {
@@ -91,7 +91,7 @@ TEST(bad_arguments_never_reach_the_kernel)
 #if SIZE_MAX > UINT32_MAX
 	assert_fails(E2BIG, bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, (size_t)UINT32_MAX + 1, NULL));
 	assert_fails(E2BIG, bpf_btf_load("", (size_t)UINT32_MAX + 1, NULL));
-	/* attempts are looked at first, the count before the targets. */
+	/* attempts is checked first, the count before the targets. */
 	assert_fails(EINVAL, bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, SIZE_MAX, &negative));
 	assert_fails(E2BIG, bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, SIZE_MAX, &two_targets));
 #endif
@@ -115,7 +115,7 @@ static bool records_fit(const unsigned char *attr, size_t records, size_t size, 
 	return true;
 }
 
-/* A kernel that knows the first bytes of each record, and wants zeroes after them. */
+/* A kernel that knows the first bytes of each record, and requires zeros after them. */
 static long record_kernel(struct bpf_call *call, int number)
 {
 	unsigned char *attr = call->live;
@@ -147,7 +147,7 @@ TEST(longer_records_are_cut_to_what_the_kernel_knows)
 	kernel_line_size = 16;
 	script(record_kernel);
 	close(assert_fd_at_last(bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, 2, &opts)));
-	/* Refused, the functions repaired, refused, the lines repaired. */
+	/* Rejected, function records repaired, rejected, line records repaired. */
 	assert_int_equal(recorded->count, 3);
 	for (int i = 0; i < 2; i++) {
 		for (int b = 0; b < 12; b++)
@@ -155,13 +155,13 @@ TEST(longer_records_are_cut_to_what_the_kernel_knows)
 		for (int b = 0; b < 20; b++)
 			assert_int_equal(seen_records[1][20 * i + b], b < 16 ? 0x11 : 0);
 	}
-	/* The caller's own size is sent again, and his records are as they were. */
+	/* The caller's record size is sent again, and the caller's records are unchanged. */
 	assert_int_equal(u32_at(recorded->calls[2].attr, 76), 12);
 	assert_int_equal(u32_at(recorded->calls[2].attr, 92), 20);
 	assert_int_equal(func[11], 0xf1);
 	assert_int_equal(line[19], 0x11);
 
-	/* One kind alone. */
+	/* Only one kind of records. */
 	kernel_line_size = 20;
 	script(record_kernel);
 	close(assert_fd_at_last(bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, 2, &opts)));
@@ -172,7 +172,7 @@ TEST(longer_records_are_cut_to_what_the_kernel_knows)
 	close(assert_fd_at_last(bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, 2, &opts)));
 	assert_int_equal(recorded->count, 2);
 
-	/* Another refusal after the repair is the answer. */
+	/* If the repaired load is rejected, that error is returned. */
 	after_repair = -EACCES;
 	script(record_kernel);
 	assert_fails(EACCES, bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, 2, &opts));
@@ -181,7 +181,7 @@ TEST(longer_records_are_cut_to_what_the_kernel_knows)
 
 static long never_content(struct bpf_call *call, int number)
 {
-	/* Each time a size smaller still. */
+	/* The kernel returns a smaller size each time. */
 	__u32 size = 11 - number;
 
 	memcpy((unsigned char *)call->live + 76, &size, 4);
@@ -200,7 +200,7 @@ TEST(each_kind_of_record_is_repaired_once)
 	script(never_content);
 	assert_fails(E2BIG, bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, 2, &opts));
 	assert_int_equal(recorded->count, 3);
-	/* E2BIG for a reason of its own: nothing to repair. */
+	/* E2BIG for another reason: there is nothing to repair. */
 	script_value(-E2BIG);
 	assert_fails(E2BIG, bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, 2, &opts));
 	assert_int_equal(recorded->count, 1);
@@ -219,7 +219,7 @@ TEST(records_too_many_for_memory_are_e2big)
 {
 	COVERS(bpf_prog_load);
 #if SIZE_MAX > UINT32_MAX
-	/* 2^32 - 1 records of 2^32 - 1 bytes: no memory holds the copy. */
+	/* 2^32 - 1 records of 2^32 - 1 bytes: there is not enough memory for a copy. */
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .func_info = insns, .func_info_cnt = UINT32_MAX, .func_info_rec_size = UINT32_MAX);
 
 	script(smaller_once);
@@ -250,7 +250,7 @@ TEST(a_refused_program_is_loaded_again_with_the_log)
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .log_buf = log, .log_size = sizeof(log), .log_true_size = 77);
 
 	script(refusing);
-	/* The answer is the second one's. */
+	/* The result of the second call is returned. */
 	assert_fails(EINVAL, bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, 2, &opts));
 	assert_int_equal(recorded->count, 2);
 	assert_int_equal(u32_at(recorded->calls[0].attr, 24), 0);
@@ -261,14 +261,14 @@ TEST(a_refused_program_is_loaded_again_with_the_log)
 	assert_true(u64_at(recorded->calls[1].attr, 32) == (uintptr_t)log);
 	assert_int_equal(opts.log_true_size, 101);
 
-	/* With a level the first call has it all, and there is no second. */
+	/* With a level the first call sends the log buffer, and there is no second call. */
 	opts.log_level = 2;
 	script(refusing);
 	assert_fails(EACCES, bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, 2, &opts));
 	assert_int_equal(recorded->count, 1);
 	assert_int_equal(opts.log_true_size, 100);
 
-	/* A kernel that writes no size: 0. */
+	/* The kernel writes no size: 0. */
 	script_value(-EACCES);
 	opts.log_true_size = 77;
 	assert_fails(EACCES, bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, 2, &opts));
@@ -320,7 +320,7 @@ TEST(refused_btf_is_loaded_again_with_the_log)
 	script(refusing_btf);
 	assert_fails(EACCES, bpf_btf_load("", 1, &opts));
 	assert_int_equal(recorded->count, 1);
-	/* BTF is not loaded again because the kernel is busy. */
+	/* EAGAIN does not cause BTF to be loaded again. */
 	script_value(-EAGAIN);
 	assert_fails(EAGAIN, bpf_btf_load("", 1, NULL));
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The sz protocol of every options struct, at every size from 0 to 16 bytes past its end: what sz covers is given,
- * what it cuts is not, nothing past it is read or written, and a tail that is not zero is refused with a warning.
+ * The sz protocol of every options struct, at every size from 0 to 16 bytes past its end: fields within sz are used,
+ * fields that end after it are not, nothing past it is read or written, and a nonzero tail is rejected with a warning.
  */
 #include "script.h"
 
 enum { FIELDS_MAX = 24, PAST = 16, OPTS_MAX = 160 };
 
-/* An input: its place in the options and in the attribute (NOWHERE: it steers the library). An output has a place in the options only. */
+/* An input: its offsets in the options and in the attribute (NOWHERE: not sent). An output has an offset in the options only. */
 struct field { __u16 offset, width; int attr; };
 #define NOWHERE (-1)
 
@@ -17,7 +17,7 @@ struct subject {
 	int (*call)(void *opts);
 	bool common;		/* inputs go to the common attributes */
 	struct field in[FIELDS_MAX], out[5];
-	/* Cut in this field, the rule that what a link's type does not take must be zero meets its first bytes. */
+	/* If sz ends within this field, its first bytes must be zero, as must all options of other attach types. */
 	size_t cut_refused;
 };
 
@@ -136,7 +136,7 @@ static const struct subject subjects[] = {
 	bpf_btf_get_fd_by_id_opts, bpf_prog_query_opts, bpf_raw_tracepoint_open_opts, bpf_prog_bind_map, bpf_prog_test_run_opts, \
 	bpf_token_create, bpf_prog_stream_read, bpf_prog_assoc_struct_ops)
 
-/* Knows common attributes; scribbles over what it was given; answers with a number that suits every function. */
+/* Supports common attributes, overwrites the whole attribute, and returns a value that is valid for every function. */
 static long scribbling(struct bpf_call *call, int number)
 {
 	(void)number;
@@ -149,7 +149,7 @@ static long scribbling(struct bpf_call *call, int number)
 	return 9;
 }
 
-/* Every input set to bytes of its own; the rest zero. */
+/* Every input set to distinct bytes, the rest zero. */
 static void fill(const struct subject *s, unsigned char *opts, size_t sz)
 {
 	memset(opts, 0, OPTS_MAX);
@@ -158,7 +158,7 @@ static void fill(const struct subject *s, unsigned char *opts, size_t sz)
 		memset(opts + s->in[i].offset, 0x11 + i, s->in[i].width);
 }
 
-/* How the attribute must look: as without options, plus each input that sz covers. */
+/* The expected attribute: that without options, plus each input within sz. */
 static void check_sent(const struct subject *s, const unsigned char *plain, const unsigned char *opts, size_t sz)
 {
 	unsigned char want[ATTR_MAX];
@@ -174,7 +174,7 @@ static void check_sent(const struct subject *s, const unsigned char *plain, cons
 			fail_msg("%s with sz %zu: byte %zu sent is %02x, wanted %02x", s->name, sz, i, got[i], want[i]);
 }
 
-/* How the options must look afterwards: as before, but each output that sz covers is what the kernel wrote. */
+/* The expected options after the call: unchanged, except for each output within sz. */
 static void check_kept(const struct subject *s, const unsigned char *before, const unsigned char *after, size_t len, size_t sz)
 {
 	unsigned char want[OPTS_MAX];
@@ -188,7 +188,7 @@ static void check_kept(const struct subject *s, const unsigned char *before, con
 			fail_msg("%s with sz %zu: byte %zu of the options is %02x afterwards, wanted %02x", s->name, sz, i, after[i], want[i]);
 }
 
-/* The bytes without options; also settles what the library asks the kernel once. */
+/* The attribute without options. Also makes the library probe the kernel, which it does once. */
 static void plain_attr(const struct subject *s, unsigned char *plain)
 {
 	memset(plain, 0, ATTR_MAX);
@@ -219,7 +219,7 @@ static void must_call(const struct subject *s, void *opts, size_t sz)
 		fail_msg("%s with sz %zu: returned %d, errno %d, %d calls, said \"%s\"", s->name, sz, ret, err, recorded->count, text);
 }
 
-/* A call that must be refused with a warning before it reaches the kernel. */
+/* A call that must be rejected with a warning before the system call. */
 static void must_refuse(const struct subject *s, void *opts, size_t sz)
 {
 	int ret;
@@ -248,7 +248,7 @@ TEST(a_field_counts_only_if_sz_covers_all_of_it)
 		plain_attr(s, plain);
 		for (size_t sz = sizeof(size_t); sz <= s->size + PAST; sz++) {
 			fill(s, opts, sz);
-			/* What no input owns past sz is not zero either: nobody may look. */
+			/* The bytes after sz are not zero: they must not be read. */
 			memset(opts + (sz > s->known ? sz : s->known), 0xee, OPTS_MAX - (sz > s->known ? sz : s->known));
 			memcpy(before, opts, sizeof(opts));
 			if (s->cut_refused && sz > s->cut_refused && sz < s->cut_refused + 4) {
@@ -271,7 +271,7 @@ TEST(a_struct_may_end_where_memory_ends)
 
 	for (const struct subject *s = subjects; s < subjects + ARRAY_SIZE(subjects); s++) {
 		plain_attr(s, plain);
-		/* Only sizes at which the struct is aligned as C has it. */
+		/* Only sizes at which the struct is properly aligned. */
 		for (size_t sz = 8; sz <= s->size + PAST; sz += 8) {
 			unsigned char *end = before_guard(sz);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What the kernel writes back reaches the caller, on failure too where that is promised; NULL outputs are refused. */
+/* Outputs reach the caller, also on failure where documented; NULL outputs are rejected. */
 #include "script.h"
 
 static long answer_value;
 
-/* Writes over the whole attribute, then answers. */
+/* Overwrites the whole attribute, then answers. */
 static long scribbling(struct bpf_call *call, int number)
 {
 	(void)number;
@@ -15,7 +15,7 @@ static long scribbling(struct bpf_call *call, int number)
 #define SCRIBBLED 0x5a5a5a5a
 #define SCRIBBLED64 0x5a5a5a5a5a5a5a5aULL
 
-/* Runs the body once with the kernel's success, once with its failure. */
+/* Runs the body twice: the kernel's call succeeds, then fails. */
 #define FOR_BOTH(fails) for (int fails = 0; answer_value = fails ? -EDOM : 0, script(scribbling), fails < 2; fails++)
 #define EXPECT(fails, call) do { if (fails) assert_fails(EDOM, call); else assert_ok(call); } while (0)
 
@@ -116,7 +116,7 @@ TEST(a_stream_read_returns_the_number_of_bytes)
 
 	script(some_bytes);
 	assert_returns(7, bpf_prog_stream_read(5, 1, buf, sizeof(buf), NULL));
-	/* A number of bytes below 3 is not a descriptor to be moved. */
+	/* A number of bytes below 3 must not be treated as a descriptor. */
 	script_value(1);
 	assert_returns(1, bpf_prog_stream_read(5, 1, buf, sizeof(buf), NULL));
 	script_value(0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Run-time statistics, and maps bound to programs that do not mention them. */
+/* Run-time statistics, and maps bound to programs that do not refer to them. */
 #include "support.h"
 
 static struct bpf_prog_info info_of(int prog)
@@ -14,7 +14,7 @@ static struct bpf_prog_info info_of(int prog)
 TEST(runs_are_counted_while_the_descriptor_is_open)
 {
 	COVERS(bpf_enable_stats);
-	/* test_run does not count, so let system calls run it. */
+	/* Test runs are not counted, so the program is run by system calls. */
 	int prog = load_return(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 0);
 	int tracepoint = assert_fd(bpf_raw_tracepoint_open("sys_enter", prog));
 	int stats = assert_fd(bpf_enable_stats(BPF_STATS_RUN_TIME));

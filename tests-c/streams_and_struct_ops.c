@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The two youngest commands: reading a program's output stream, and associating a program with a struct_ops map. */
+/* The two newest commands: reading a program's output stream, and associating a program with a struct_ops map. */
 #include "support.h"
 
 TEST(an_empty_stream_reads_as_nothing)
@@ -25,7 +25,7 @@ TEST(an_empty_stream_reads_as_nothing)
 TEST(what_a_program_printed_is_read)
 {
 	COVERS(bpf_prog_stream_read);
-	/* Named with an ending in 6.18, without before and after. */
+	/* 6.18 has it with a suffix, older and newer kernels without. */
 	__u32 printk = kernel_btf_id("bpf_stream_vprintk", BTF_KIND_FUNC);
 
 	if (!printk)
@@ -34,7 +34,7 @@ TEST(what_a_program_printed_is_read)
 		assert_fails_either(EINVAL, EBADF, bpf_prog_stream_read(-1, BPF_STREAM_STDOUT, NULL, 0, NULL));
 		skip_test("this kernel has no program streams");
 	}
-	/* The text is in a frozen read-only map; the program prints it to its stdout. */
+	/* The program prints a text from a frozen, read-only map to its stdout. */
 	static const char format[8] = "hello\n";
 	__u32 key = 0;
 	LIBBPF_OPTS(bpf_map_create_opts, read_only, .map_flags = BPF_F_RDONLY_PROG);
@@ -45,7 +45,7 @@ TEST(what_a_program_printed_is_read)
 	struct bpf_insn insns[] = {
 		MOV_IMM(1, BPF_STREAM_STDOUT),
 		INSN(BPF_LD | BPF_DW | BPF_IMM, 2, BPF_PSEUDO_MAP_VALUE, 0, map), INSN(0, 0, 0, 0, 0),
-		/* One argument that the text does not use. */
+		/* One argument, which the text does not use. */
 		STORE_IMM(BPF_DW, 10, -8, 0),
 		MOV_REG(3, 10),
 		ADD_IMM(3, -8),
@@ -64,7 +64,7 @@ TEST(what_a_program_printed_is_read)
 
 	assert_ok(bpf_prog_test_run_opts(prog, &run));
 	if ((int)run.retval == -ENOMEM) {
-		/* Taken without locks, which not every processor allows. */
+		/* The memory is allocated without locks, which is not possible on every processor. */
 		assert_ok(bpf_prog_stream_read(prog, BPF_STREAM_STDOUT, text, sizeof(text), NULL));
 		close(prog);
 		close(map);
@@ -124,7 +124,7 @@ TEST(a_program_is_associated_with_a_struct_ops_map)
 		close(prog);
 		skip_test("this kernel has no BPF_PROG_ASSOC_STRUCT_OPS (EINVAL, as expected)");
 	}
-	/* A map that could hold congestion control operations; it need hold none. */
+	/* A map for congestion control operations, which remains empty. */
 	__u32 ops = kernel_btf_id("bpf_struct_ops_tcp_congestion_ops", BTF_KIND_STRUCT);
 
 	if (!ops) {
@@ -132,7 +132,7 @@ TEST(a_program_is_associated_with_a_struct_ops_map)
 		skip_test("this kernel has no congestion control in struct_ops");
 	}
 	char log[256] = "", blob[512];
-	/* Such a map wants type information of ours too, any. */
+	/* Such a map also requires a BTF object, of any content. */
 	int btf = assert_fd(bpf_btf_load(blob, small_btf(blob, sizeof(blob)), NULL));
 	LIBBPF_OPTS(bpf_log_opts, log_opts, .buf = log, .size = sizeof(log), .level = 1);
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .btf_fd = btf, .btf_vmlinux_value_type_id = ops, .log_opts = &log_opts);
@@ -142,7 +142,7 @@ TEST(a_program_is_associated_with_a_struct_ops_map)
 		fail_msg("no struct_ops map of type %u, size %u: %s: %s", ops, kernel_btf_size(ops), strerror(-map), log);
 
 	assert_ok(bpf_prog_assoc_struct_ops(prog, map, NULL));
-	/* One struct_ops map for a program, ever. */
+	/* A program can be associated with one struct_ops map only. */
 	assert_ok(bpf_prog_assoc_struct_ops(prog, map, NULL));
 	int other = assert_fd(bpf_map_create(BPF_MAP_TYPE_STRUCT_OPS, "ops", 4, kernel_btf_size(ops), 1, &opts));
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What support.h declares. The library's functions called here set a test up; they are not what it covers. */
+/* See support.h. The functions of the library are called here for set-up, so these calls are not noted. */
 #define CALLS_ARE_NOT_NOTED
 #include "support.h"
 
@@ -23,6 +23,15 @@ static bool skipped;
 static int fds_before;
 /* One file for all of a program's captures of stderr. */
 static int captured = -1, saved_stderr;
+
+/* SYSBPF_TESTS='keys_are_*' in the environment: run only the test functions that match. */
+__attribute__((constructor)) static void select_tests(void)
+{
+	const char *pattern = getenv("SYSBPF_TESTS");
+
+	if (pattern)
+		cmocka_set_test_filter(pattern);
+}
 
 int test_begin(void **state)
 {
@@ -62,13 +71,13 @@ void note_call(const char *function)
 
 static bool may_use_bpf(void)
 {
-	/* map_type 2 (array), key 4, value 4, 1 entry: the smallest thing to ask for. */
+	/* An array of one element with key and value of 4 bytes: the smallest map. */
 	__u32 attr[4] = { BPF_MAP_TYPE_ARRAY, 4, 4, 1 };
 	int fd = syscall(SYS_bpf, BPF_MAP_CREATE, attr, sizeof(attr));
 
 	if (fd >= 0)
 		close(fd);
-	/* EPERM with CAP_BPF is a kernel that charges RLIMIT_MEMLOCK, which the library raises. */
+	/* For root, EPERM means that RLIMIT_MEMLOCK is reached, which the library raises. */
 	return fd >= 0 || errno != EPERM || geteuid() == 0;
 }
 
@@ -216,110 +225,6 @@ void assert_one_warning(const char *text)
 
 	if (strncmp(text, "libbpf: ", 8) || !end || end[1] != '\0')
 		fail_msg("wanted one line \"libbpf: ...\" on stderr, got \"%s\"", text);
-}
-
-/* ---- asking the kernel ---- */
-
-static char *btf_blob;
-static size_t btf_len;
-
-static bool read_kernel_btf(void)
-{
-	int fd;
-	struct stat st;
-
-	if (btf_blob)
-		return true;
-	fd = open("/sys/kernel/btf/vmlinux", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	if (!fstat(fd, &st) && (btf_blob = malloc(st.st_size))) {
-		ssize_t got;
-
-		while (btf_len < (size_t)st.st_size && (got = read(fd, btf_blob + btf_len, st.st_size - btf_len)) > 0)
-			btf_len += got;
-	}
-	close(fd);
-	return btf_len > sizeof(struct btf_header);
-}
-
-bool kernel_knows(const char *name)
-{
-	const struct btf_header *header;
-	const char *strings, *end;
-
-	if (!read_kernel_btf())
-		skip_test("this kernel has no /sys/kernel/btf/vmlinux to ask about %s", name);
-	header = (void *)btf_blob;
-	strings = btf_blob + header->hdr_len + header->str_off;
-	end = strings + header->str_len;
-	for (const char *s = strings; s < end; s += strlen(s) + 1)
-		if (!strcmp(s, name))
-			return true;
-	return false;
-}
-
-/* Bytes that follow the 12 common to every type. */
-static size_t btf_extra(const struct btf_type *type)
-{
-	size_t members = BTF_INFO_VLEN(type->info);
-
-	switch (BTF_INFO_KIND(type->info)) {
-	case BTF_KIND_INT:
-	case BTF_KIND_VAR:
-	case BTF_KIND_DECL_TAG:
-		return 4;
-	case BTF_KIND_ARRAY:
-		return 12;
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION:
-	case BTF_KIND_DATASEC:
-	case BTF_KIND_ENUM64:
-		return 12 * members;
-	case BTF_KIND_ENUM:
-	case BTF_KIND_FUNC_PROTO:
-		return 8 * members;
-	default:
-		return 0;
-	}
-}
-
-/* The first type that has the wanted id (if that is not 0) or else the wanted name and kind. */
-static const struct btf_type *find_type(__u32 *id, const char *name, __u32 kind)
-{
-	const struct btf_header *header;
-	const char *types, *strings;
-	size_t at = 0;
-
-	if (!read_kernel_btf())
-		return NULL;
-	header = (void *)btf_blob;
-	types = btf_blob + header->hdr_len + header->type_off;
-	strings = btf_blob + header->hdr_len + header->str_off;
-	for (__u32 i = 1; at < header->type_len; i++) {
-		const struct btf_type *type = (const void *)(types + at);
-
-		if (*id ? i == *id : BTF_INFO_KIND(type->info) == kind && !strcmp(strings + type->name_off, name)) {
-			*id = i;
-			return type;
-		}
-		at += sizeof(*type) + btf_extra(type);
-	}
-	return NULL;
-}
-
-__u32 kernel_btf_id(const char *name, __u32 kind)
-{
-	__u32 id = 0;
-
-	return find_type(&id, name, kind) ? id : 0;
-}
-
-__u32 kernel_btf_size(__u32 id)
-{
-	const struct btf_type *type = find_type(&id, NULL, 0);
-
-	return type ? type->size : 0;
 }
 
 /* ---- descriptors and memory ---- */
@@ -499,7 +404,7 @@ size_t small_btf(void *blob, size_t room)
 	return sizeof(header) + sizeof(types) + sizeof(strings);
 }
 
-/* ---- places of our own ---- */
+/* ---- private mounts, network namespaces and cgroups ---- */
 
 void own_mounts(void)
 {
@@ -536,7 +441,7 @@ char *mount_own(const char *fstype, const char *options)
 
 	own_mounts();
 	if (asprintf(&dir, "%s/sysbpf-test-XXXXXX", base ? base : "/tmp") < 0 || !mkdtemp(dir))
-		fail_msg("set-up: no temporary folder: %s", strerror(errno));
+		fail_msg("set-up: no temporary directory: %s", strerror(errno));
 	if (mount("none", dir, fstype, 0, options)) {
 		int err = errno;
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What every test program here shares: the includes, the assertions on the two
- * promises that hold for all functions (return value and errno), set-up of
- * maps, small programs, and private mounts, cgroups and network namespaces.
+ * Shared by all test programs: includes, assertions about the return value and
+ * errno of a function, set-up of maps and small programs, and private mounts,
+ * cgroups and network namespaces.
  *
- * A test starts with COVERS(functions it shows). The list is checked: a test
- * that names a function without calling it fails. A test that leaves a
- * descriptor open fails as well.
+ * A test starts with COVERS(functions that it tests). It fails if it does not
+ * call each of them, and if it leaves a descriptor open.
  */
 #ifndef SUPPORT_H
 #define SUPPORT_H
@@ -33,6 +32,7 @@
 #include <bpf/libbpf_legacy.h>
 #include <linux/btf.h>
 
+#include "kernel_btf.h"
 #include "newer.h"
 #include "noted.h"
 
@@ -54,7 +54,7 @@ void note_call(const char *function);
 #define skip_test(...) do { skip_reason(__VA_ARGS__); skip(); } while (0)
 void skip_reason(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Set by programs that play the kernel's part themselves. */
+/* True in programs that script the kernel. */
 extern bool kernel_is_scripted;
 
 /* ---- assertions ---- */
@@ -68,7 +68,7 @@ extern bool kernel_is_scripted;
 	check_ok(ret_, errno, #call, __FILE__, __LINE__); \
 } while (0)
 
-/* The same for a call that returns something else than 0. */
+/* The same for a call that returns another value than 0. */
 #define assert_returns(value, call) do { \
 	errno = ERRNO_MARK; \
 	long ret_ = (call); \
@@ -82,7 +82,7 @@ extern bool kernel_is_scripted;
 	check_fails((err), ret_, errno, #call, __FILE__, __LINE__); \
 } while (0)
 
-/* The same where kernels differ in which of two errors they give. */
+/* The same for a call for which kernels return one of two errors. */
 #define assert_fails_either(err1, err2, call) do { \
 	errno = ERRNO_MARK; \
 	long ret_ = (call); \
@@ -97,7 +97,7 @@ extern bool kernel_is_scripted;
 	fd_; \
 })
 
-/* The same where the library may have asked the kernel more than once: errno is then not promised to be untouched. */
+/* The same for a function that may make more than one system call, after which errno is unspecified. */
 #define assert_fd_at_last(call) ({ \
 	int fd_ = (call); \
 	check_fd(fd_, ERRNO_MARK, #call, __FILE__, __LINE__); \
@@ -109,7 +109,7 @@ void check_value(long want, long ret, int err, const char *call, const char *fil
 void check_fails(int want, long ret, int err, const char *call, const char *file, int line);
 void check_fd(int fd, int err, const char *call, const char *file, int line);
 
-/* What is written to stderr between the two calls; the text is valid until the next capture. */
+/* Capture what is written to stderr between the two calls. The text is valid until the next capture. */
 void capture_stderr(void);
 const char *captured_stderr(void);
 /* Fails unless text is exactly one line that starts with "libbpf: ". */
@@ -117,13 +117,7 @@ void assert_one_warning(const char *text);
 
 /* ---- asking the kernel ---- */
 
-/* Whether the running kernel's type information has this name: an enumerator, a type or a member. */
-bool kernel_knows(const char *name);
-/* The id of a type in the kernel's type information, 0 if there is none. */
-__u32 kernel_btf_id(const char *name, __u32 kind);
-/* The size of that type in bytes. */
-__u32 kernel_btf_size(__u32 id);
-/* Skips the test unless the kernel knows the name; first the call must fail with err. */
+/* Skips the test unless the kernel knows the name, after checking that the call fails with err. */
 #define need_kernel(name, err, call) do { \
 	if (!kernel_knows(name)) { \
 		assert_fails(err, call); \
@@ -137,13 +131,13 @@ const char *strerrorname(int err);
 int count_fds(void);
 /* The lowest free descriptor number that is at least 3. */
 int wild_fd(void);
-/* Closes 0, 1 and 2, and puts them back. Nothing may be printed or asserted in between. */
+/* Close descriptors 0, 1 and 2, and restore them. Nothing may be printed or asserted in between. */
 void close_low_fds(void);
 void restore_low_fds(void);
-/* Opens descriptors until the limit is reached, and closes those again. */
+/* Lower the limit so that no descriptor from 3 on is free, and restore it. */
 void exhaust_fds(void);
 void release_fds(void);
-/* size bytes that end exactly where an unmapped page starts. */
+/* size bytes that end at an unmapped page. */
 void *before_guard(size_t size);
 
 /* ---- programs ---- */
@@ -161,7 +155,7 @@ void *before_guard(size_t size);
 /* Two slots: the address of a map. */
 #define MAP_FD(d, fd) INSN(BPF_LD | BPF_DW | BPF_IMM, d, BPF_PSEUDO_MAP_FD, 0, fd), INSN(0, 0, 0, 0, 0)
 
-/* A program that only returns value; a test fails here if the kernel refuses it. */
+/* A program that only returns value. The test fails if it cannot be loaded. */
 int load_return(enum bpf_prog_type type, enum bpf_attach_type attach_type, int value);
 /* A program that returns the counter in slot 0 of an array map after adding 1 to it. */
 int load_counter(enum bpf_prog_type type, int array_fd);
@@ -170,19 +164,19 @@ __u32 prog_id(int fd);
 __u32 map_id(int fd);
 __u32 link_id(int fd);
 
-/* A BTF blob: int, an int -> int prototype, two functions of it, and a struct { int a; }. */
+/* BTF data: int, the prototype int (int), two functions of it, and a struct { int a; }. */
 enum { BTF_INT = 1, BTF_PROTO, BTF_FUNC_MAIN, BTF_FUNC_SUB, BTF_STRUCT };
 size_t small_btf(void *blob, size_t room);
 
-/* ---- places of our own ---- */
+/* ---- private mounts, network namespaces and cgroups ---- */
 
-/* A mount namespace whose changes nobody else sees. Once per program. */
+/* Moves the program to a private mount namespace, if it is not yet in one. */
 void own_mounts(void);
 void own_netns(void);
-/* A new temporary folder with a file system of that type mounted on it; NULL if the kernel refuses. */
+/* A new temporary directory with a file system of that type mounted on it; NULL if it cannot be mounted. */
 char *mount_own(const char *fstype, const char *options);
 void unmount_own(char *dir);
-/* A cgroup (v2) of our own; returns its descriptor, or skips the test. */
+/* Creates a cgroup (v2) and returns its descriptor, or skips the test. */
 int make_cgroup(void);
 void remove_cgroup(int fd);
 

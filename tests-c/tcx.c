@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Programs at a device's traffic control hook (tcx): ordered, with revisions, with and without links. */
+/* Programs at the traffic control hook of a network device (TCX): order, revisions, with and without links. */
 #include "support.h"
 
 #include <net/if.h>

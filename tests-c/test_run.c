@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* bpf_prog_test_run_opts: data and context go in, results come out, also when the run fails. */
+/* bpf_prog_test_run_opts: data and context in and out, and the outputs if the run fails. */
 #include "support.h"
 
 static const char packet[64] = { 1, 2, 3 };
@@ -31,7 +31,7 @@ TEST(too_little_room_is_enospc_with_the_true_size)
 
 	memset(out, 'c', sizeof(out));
 	assert_fails(ENOSPC, bpf_prog_test_run_opts(prog, &opts));
-	/* Outputs are written on failure too. */
+	/* Outputs are also written on failure. */
 	assert_int_equal(opts.data_size_out, sizeof(packet));
 	assert_int_equal(opts.retval, 42);
 	assert_int_equal(out[0], 1);
@@ -57,7 +57,7 @@ TEST(a_context_goes_in_and_comes_out)
 
 	assert_ok(bpf_prog_test_run_opts(prog, &opts));
 	assert_int_equal(opts.retval, 9);
-	/* As long as the kernel's own struct, which grew. */
+	/* The size of the kernel's struct, which depends on its release. */
 	assert_true(opts.ctx_size_out > offsetof(struct __sk_buff, cb[4]) && opts.ctx_size_out <= sizeof(out));
 	assert_int_equal(out.cb[0], 105);
 	close(prog);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* bpf_token_create: from a bpf file system that delegates, in a user namespace; and its refusals. */
+/* bpf_token_create: from a BPF file system that delegates, in a user namespace; and its errors. */
 #include "support.h"
 
 #include <sched.h>
@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-/* The calls of the new mount interface, by number (the same on every architecture). */
+/* The numbers of the fsopen(2) family, which are the same on every architecture. */
 enum { MOVE_MOUNT = 429, FSOPEN = 430, FSCONFIG = 431, FSMOUNT = 432 };
 enum { SET_STRING = 1, CMD_CREATE = 6 };
 
@@ -37,7 +37,7 @@ TEST(what_is_no_delegating_bpf_file_system_is_refused)
 			assert_fails(EBADF, bpf_token_create(i < 2 ? wild[i] : wild_fd(), NULL));
 		assert_fails(EINVAL, bpf_token_create(bpffs, &flags));
 		assert_fails(EINVAL, bpf_token_create(null, NULL));
-		/* Mounted by the first user namespace: no tokens from it. */
+		/* Mounted in the initial user namespace, in which there are no tokens. */
 		assert_fails(EOPNOTSUPP, bpf_token_create(bpffs, &opts));
 	}
 	close(null);
@@ -76,10 +76,10 @@ static int receive_fd(int socket)
 enum { STEP_OK = 0, STEP_NAMESPACE = 10, STEP_OPEN, STEP_RECEIVE, STEP_FOLDER, STEP_UNTOKENED, STEP_TOKEN, STEP_MAP, STEP_PROG, STEP_BTF };
 
 /*
- * In user and mount namespaces of its own, without any privilege outside: a
- * context for a bpf file system goes to the parent, which delegates and mounts
- * it; from the folder that comes back a token is made, and with it a map, BTF
- * and a program.
+ * In user and mount namespaces of its own, without any privilege outside them:
+ * opens a context for a BPF file system and sends it to the parent, which
+ * configures the delegation and mounts it; with the directory that is sent back
+ * creates a token, and with that a map, a BTF object and a program.
  */
 static int unprivileged_side(int socket, char *btf, size_t btf_size)
 {
@@ -135,7 +135,7 @@ TEST(a_token_lends_an_unprivileged_process_what_was_delegated)
 		close(pair[0]);
 		_exit(unprivileged_side(pair[1], blob, size));
 	}
-	/* What the child called, the parent notes. */
+	/* The parent notes what the child called. */
 	note_call("bpf_token_create");
 	close(pair[1]);
 	context = receive_fd(pair[0]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Tracing: raw tracepoints by name, typed programs through links, iterators, and asking what a descriptor traces. */
+/* Tracing: raw tracepoints by name, BTF-typed programs and links, iterators, and bpf_task_fd_query. */
 #include "support.h"
 
 static int load_tracing(enum bpf_attach_type attach_type, const char *target, int value)
@@ -13,7 +13,7 @@ static int load_tracing(enum bpf_attach_type attach_type, const char *target, in
 	return bpf_prog_load(BPF_PROG_TYPE_TRACING, "traces", "GPL", insns, ARRAY_SIZE(insns), &opts);
 }
 
-/* A program that counts in a map, and the count. */
+/* A program that counts its runs in a map, and that count. */
 static int counting_prog(int map)
 {
 	return load_counter(BPF_PROG_TYPE_RAW_TRACEPOINT, map);
@@ -59,7 +59,7 @@ TEST(a_raw_tracepoint_takes_a_cookie)
 	assert_fails(ENOENT, bpf_raw_tracepoint_open_opts(prog, &opts));
 	assert_fails_either(EFAULT, EINVAL, bpf_raw_tracepoint_open_opts(prog, NULL));
 
-	/* The program puts its cookie into the map. */
+	/* The program writes its cookie to the map. */
 	struct bpf_insn insns[] = {
 		CALL(BPF_FUNC_get_attach_cookie),
 		STORE(BPF_DW, 10, 0, -16),
@@ -74,7 +74,7 @@ TEST(a_raw_tracepoint_takes_a_cookie)
 	opts.tp_name = "sys_enter";
 	opts.cookie = 0x123456789abcdef0;
 	if (reader < 0) {
-		/* 6.10 gave raw tracepoints cookies: before, neither the helper is there nor the field. */
+		/* Raw tracepoints have cookies since 6.10. Older kernels have neither the helper nor the field. */
 		assert_fails_either(EINVAL, E2BIG, bpf_raw_tracepoint_open_opts(prog, &opts));
 		close(prog);
 		close(map);
@@ -106,7 +106,7 @@ TEST(typed_programs_are_attached_by_links)
 		skip_test("this architecture cannot attach to function entries (%s)", strerrorname(-link));
 	}
 	if (link < 0) {
-		/* Cookies came in 5.19; the fall-back to a raw tracepoint cannot carry one. */
+		/* Cookies exist since 5.19; the fallback to a raw tracepoint cannot have one. */
 		assert_int_equal(link, -EINVAL);
 		assert_false(kernel_knows("BPF_LINK_TYPE_KPROBE_MULTI"));
 		close(assert_fd_at_last(bpf_link_create(prog, 0, BPF_TRACE_FENTRY, NULL)));
@@ -117,7 +117,7 @@ TEST(typed_programs_are_attached_by_links)
 	assert_int_equal(info.type, BPF_LINK_TYPE_TRACING);
 	assert_int_equal(info.tracing.attach_type, BPF_TRACE_FENTRY);
 	close(link);
-	/* Without options: a link where links are known, a raw tracepoint elsewhere. */
+	/* Without options: a link if the kernel supports it, else a raw tracepoint. */
 	link = assert_fd_at_last(bpf_link_create(prog, 0, BPF_TRACE_FENTRY, NULL));
 	close(link);
 	close(prog);
@@ -131,7 +131,7 @@ TEST(a_typed_raw_tracepoint_is_attached_without_a_name)
 	if (prog < 0)
 		fail_msg("a typed raw tracepoint program is refused: %s", strerror(-prog));
 	close(assert_fd(bpf_raw_tracepoint_open(NULL, prog)));
-	/* Falls back to the former where links cannot do it (before 5.19). */
+	/* Before 5.19 it falls back to a raw tracepoint. */
 	close(assert_fd_at_last(bpf_link_create(prog, 0, BPF_TRACE_RAW_TP, NULL)));
 	close(prog);
 }
@@ -195,7 +195,7 @@ TEST(an_iterator_over_a_map_is_told_which)
 	assert_int_equal(read(iter, text, sizeof(text)), 0);
 	close(iter);
 	close(link);
-	/* The map must be said. */
+	/* The map must be specified. */
 	assert_fails(EBADF, bpf_link_create(prog, 0, BPF_TRACE_ITER, NULL));
 	info.map.map_fd = 9999;
 	assert_fails(EBADF, bpf_link_create(prog, 0, BPF_TRACE_ITER, &opts));
@@ -219,7 +219,7 @@ TEST(what_a_descriptor_traces_is_told)
 	assert_int_equal(type, BPF_FD_TYPE_RAW_TRACEPOINT);
 	assert_true(offset == 0 && addr == 0);
 
-	/* No room for the name: what fits, and the true length. */
+	/* The buffer is too small: the name is truncated, and its full length returned. */
 	memset(name, 'c', sizeof(name));
 	len = 4;
 	assert_fails(ENOSPC, bpf_task_fd_query(getpid(), fd, 0, name, &len, &id, &type, &offset, &addr));

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# shellcheck shell=sh
 # Shared by the checks of this directory that are shell scripts: they source it after setting $name.
 #
 #   pass TEST; fail TEST WHAT; skip TEST REASON; news TEST WHAT; check TEST COMMAND...; same TEST EXPECTED ACTUAL; finish
@@ -7,6 +9,7 @@ root=$(cd -- "$(dirname -- "$0")/../.." && pwd)
 # Where everything is built: make exports it.
 target=${CARGO_TARGET_DIR:-$root/target}
 stage=$(readlink -f -- "${STAGE:-$target/stage}")
+# shellcheck disable=SC2154 # the script that sources this sets $name
 [ -e "$stage/lib/libsysbpf.so.1" ] || { echo "$name: nothing in $stage: run make stage first" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,4 +1,5 @@
-//! The calls that are timed within this process: through a library, and bare.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The calls that are timed in this process: with a library, and without one.
 
 use std::{
     ffi::{c_char, c_int, c_void},
@@ -10,18 +11,18 @@ use std::{
 pub const ARRAY: u32 = 2;
 pub const HASH: u32 = 1;
 
-/// What the measurements call. Errors are negative.
+/// The calls that are measured. Errors are negative.
 pub trait Calls: Copy + Send + Sync + 'static {
     fn lookup(self, fd: c_int, key: *const u32, value: *mut u64) -> c_int;
     fn update(self, fd: c_int, key: *const u32, value: *const u64) -> c_int;
     fn delete(self, fd: c_int, key: *const u32) -> c_int;
     fn next_key(self, fd: c_int, key: *const u32, next: *mut u32) -> c_int;
-    /// From the start of the map; `count` keys and values.
+    /// Looks up `count` elements from the start of the map.
     fn lookup_batch(self, fd: c_int, keys: *mut u32, values: *mut u64, count: u32) -> c_int;
     fn load(self, insns: &[u64]) -> c_int;
 }
 
-/// The system call itself, in the place where a library would be called.
+/// The bare system call, inlined where a library would be called.
 #[derive(Clone, Copy)]
 pub struct Bare;
 
@@ -67,7 +68,7 @@ const LOOKUP_BATCH: c_int = 24;
 #[inline(always)]
 fn bpf<T>(cmd: c_int, attr: &mut T) -> c_int {
     let returned: i64;
-    // SAFETY: the kernel reads and writes the record, and what its addresses lead to.
+    // SAFETY: the kernel accesses the attribute, and the memory that it points to.
     unsafe {
         std::arch::asm!("syscall", inlateout("rax") libc::SYS_bpf => returned, in("rdi") cmd, in("rsi") attr,
             in("rdx") size_of::<T>(), out("rcx") _, out("r11") _, options(nostack));
@@ -75,19 +76,19 @@ fn bpf<T>(cmd: c_int, attr: &mut T) -> c_int {
     returned as c_int
 }
 
-/// Elsewhere the bare call is libc's.
+/// On other architectures the bare call is libc's syscall().
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 fn bpf<T>(cmd: c_int, attr: &mut T) -> c_int {
-    // SAFETY: the kernel reads and writes the record, and what its addresses lead to.
+    // SAFETY: the kernel accesses the attribute, and the memory that it points to.
     unsafe { libc::syscall(libc::SYS_bpf, cmd, attr as *mut T, size_of::<T>()) as c_int }
 }
 
-/// Makes a map of 4-byte keys and 8-byte values for the calls to work on.
+/// Creates a map with 4-byte keys and 8-byte values.
 pub fn new_map(map_type: u32, entries: u32) -> Result<c_int, String> {
     let mut attr = [map_type, 4, 8, entries, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let fd = bpf(MAP_CREATE, &mut attr);
-    if fd < 0 { Err(format!("no map: {}", std::io::Error::from_raw_os_error(-fd))) } else { Ok(fd) }
+    if fd < 0 { Err(format!("cannot create a map: {}", std::io::Error::from_raw_os_error(-fd))) } else { Ok(fd) }
 }
 
 #[inline(always)]
@@ -144,8 +145,7 @@ impl Calls for Bare {
     }
 }
 
-/// The same in a function of its own, as any library's must be: what is not the library's
-/// doing but that of being called and returning.
+/// The same in a separate function, as in a library: shows the cost of the call and the return alone.
 #[derive(Clone, Copy)]
 pub struct Function;
 
@@ -183,10 +183,10 @@ macro_rules! library {
         pub struct Library { $($field: unsafe extern "C" fn($($arg),*) -> c_int),* }
 
         impl Library {
-            /// Loads a shared object beside others of the same name. It stays loaded.
+            /// Loads a shared object, even if another one with the same name is loaded. It is never unloaded.
             pub fn open(path: &Path) -> Result<Library, String> {
                 use libloading::os::unix;
-                // SAFETY: runs the constructors of a library that the user named.
+                // SAFETY: this runs the constructors of a library that the user has chosen.
                 let library = unsafe { unix::Library::open(Some(path), libc::RTLD_NOW | libc::RTLD_LOCAL) }
                     .map_err(|e| format!("cannot load {}: {e}", path.display()))?;
                 let found = Library {
@@ -213,32 +213,32 @@ library! {
 
 impl Calls for Library {
     fn lookup(self, fd: c_int, key: *const u32, value: *mut u64) -> c_int {
-        // SAFETY: bpf.h's prototype; the pointers are the measurement's own.
+        // SAFETY: the prototype is that of bpf.h, and the pointers are those of the measurement.
         unsafe { (self.lookup)(fd, key.cast(), value.cast()) }
     }
     fn update(self, fd: c_int, key: *const u32, value: *const u64) -> c_int {
-        // SAFETY: bpf.h's prototype; the pointers are the measurement's own.
+        // SAFETY: the prototype is that of bpf.h, and the pointers are those of the measurement.
         unsafe { (self.update)(fd, key.cast(), value.cast(), 0) }
     }
     fn delete(self, fd: c_int, key: *const u32) -> c_int {
-        // SAFETY: bpf.h's prototype; the pointers are the measurement's own.
+        // SAFETY: the prototype is that of bpf.h, and the pointers are those of the measurement.
         unsafe { (self.delete)(fd, key.cast()) }
     }
     fn next_key(self, fd: c_int, key: *const u32, next: *mut u32) -> c_int {
-        // SAFETY: bpf.h's prototype; the pointers are the measurement's own.
+        // SAFETY: the prototype is that of bpf.h, and the pointers are those of the measurement.
         unsafe { (self.next_key)(fd, key.cast(), next.cast()) }
     }
     fn lookup_batch(self, fd: c_int, keys: *mut u32, values: *mut u64, mut count: u32) -> c_int {
         let mut position = 0u64;
         let position = (&raw mut position).cast();
-        // SAFETY: bpf.h's prototype; the pointers are the measurement's own.
+        // SAFETY: the prototype is that of bpf.h, and the pointers are those of the measurement.
         unsafe {
             (self.lookup_batch)(fd, std::ptr::null_mut(), position, keys.cast(), values.cast(), &mut count, null())
         }
     }
     fn load(self, insns: &[u64]) -> c_int {
         let insn_cnt = insns.len();
-        // SAFETY: bpf.h's prototype; the pointers are the measurement's own.
+        // SAFETY: the prototype is that of bpf.h, and the pointers are those of the measurement.
         unsafe { (self.load)(1, null(), c"GPL".as_ptr(), insns.as_ptr().cast(), insn_cnt, std::ptr::null_mut()) }
     }
 }

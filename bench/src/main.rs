@@ -1,5 +1,6 @@
-//! What a call costs: through this library, through libbpf 1.7.0, through the distribution's
-//! libbpf, and bare. Prints the table of `docs/performance.md`, and writes it if asked to.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Measures the cost of a call with this library, with libbpf 1.7.0, with the distribution's libbpf, and without a
+//! library. Prints `docs/performance.md`, or also writes it.
 
 mod calls;
 mod measure;
@@ -21,24 +22,24 @@ use processes::{Installed, Processes};
 use within::Within;
 
 #[derive(Parser)]
-#[command(name = "bench", about = "What a call costs through each library, and bare")]
+#[command(name = "bench", about = "Measures the cost of a call with each library, and without one")]
 struct Arguments {
-    /// Where this library is installed: lib/ and include/
+    /// The directory with lib/ and include/ of this library
     #[arg(long, default_value = "target/stage")]
     stage: PathBuf,
-    /// libbpf 1.7.0; libbpf.a lies beside it
+    /// libbpf 1.7.0, with libbpf.a in the same directory
     #[arg(long, default_value = "target/reference/root/usr/lib/libbpf.so.1.7.0")]
     reference: PathBuf,
-    /// The distribution's libbpf; the one that the compiler finds, where not given
+    /// The distribution's libbpf; by default the one that the compiler finds
     #[arg(long)]
     distribution: Option<PathBuf>,
-    /// Write performance.md and performance.svg to this folder
+    /// Write performance.md and performance.svg to this directory
     #[arg(long)]
     write: Option<PathBuf>,
-    /// A tenth of the rounds, to try it out
+    /// Take only a tenth of the rounds
     #[arg(long)]
     quick: bool,
-    /// Print the samples of one steady operation, of these libraries; what `bench` starts several times
+    /// Print the samples of one steady operation with these libraries; for processes that `bench` starts
     #[arg(long, hide = true, num_args = 3.., value_names = ["OPERATION", "ROUNDS", "LIBRARY"])]
     steady: Vec<String>,
 }
@@ -67,7 +68,7 @@ fn steady(arguments: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// The distribution's libbpf, where the compiler looks for libraries.
+/// The distribution's libbpf, as the compiler finds it.
 fn find_distribution() -> Result<PathBuf, String> {
     let cc = std::env::var_os("CC").unwrap_or("cc".into());
     let output = Command::new(cc).arg("-print-file-name=libbpf.so.1").output().map_err(|e| format!("cc: {e}"))?;
@@ -75,7 +76,7 @@ fn find_distribution() -> Result<PathBuf, String> {
     if path.is_absolute() { Ok(path) } else { Err("the distribution's libbpf.so.1 is not installed".into()) }
 }
 
-/// The version that a shared object's file name ends with.
+/// The version at the end of the file name of a shared object.
 fn version(so: &Path) -> String {
     let name = so.file_name().unwrap_or_default().to_string_lossy().into_owned();
     name.split_once(".so.").map_or(name.clone(), |(_, version)| version.into())
@@ -104,9 +105,9 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let cpus = cpus();
     let last = *cpus.last().ok_or("no CPU to run on")?;
     pin(last)?;
-    let work = tempfile::tempdir().map_err(|e| format!("no folder to work in: {e}"))?;
+    let work = tempfile::tempdir().map_err(|e| format!("cannot create a temporary directory: {e}"))?;
     let processes = Processes::build(&libraries, &arguments.stage.join("include/sysbpf"), work.path())?;
-    // Stripped, as installed by a package; the very files that the programs use.
+    // Stripped as in a package, and the same files that the programs use.
     let loaded = processes.stripped.iter().map(|so| Library::open(so)).collect::<Result<Vec<_>, _>>()?;
     let within = Within { libraries: &loaded, cpus: &cpus };
     let names: Vec<String> = libraries.iter().map(|l| l.name.clone()).collect();
@@ -115,10 +116,10 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         report::Measured::take(names, &within, &processes, work.path(), if arguments.quick { 10 } else { 1 })?;
     let text = measured.markdown()?;
     print!("{text}");
-    if let Some(folder) = &arguments.write {
-        let file = folder.join("performance.md");
+    if let Some(directory) = &arguments.write {
+        let file = directory.join("performance.md");
         std::fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))?;
-        plot::draw(&measured, &folder.join("performance.svg"))?;
+        plot::draw(&measured, &directory.join("performance.svg"))?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! Rounds and what comes out of them. Every round measures each subject once, in turn, the
-//! first one another each time: what disturbs the machine for longer than a round disturbs
-//! all alike, and ratios are taken within rounds.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Rounds and their statistics. A round measures each subject once, starting with a different one each time. A disturbance
+//! longer than a round affects all subjects equally; ratios are taken within rounds.
 
-/// The middle of the rounds, and the quarter on either side of it.
+/// The median of the rounds, and the quartiles.
 #[derive(Clone, Copy)]
 pub struct Spread {
     pub median: f64,
@@ -11,13 +11,13 @@ pub struct Spread {
 }
 
 pub fn spread(mut values: Vec<f64>) -> Spread {
-    assert!(!values.is_empty(), "a measurement has rounds");
+    assert!(!values.is_empty(), "a measurement has at least one round");
     values.sort_by(f64::total_cmp);
     let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
     Spread { median: at(0.5), low: at(0.25), high: at(0.75) }
 }
 
-/// What each subject took, round by round.
+/// The samples of each subject, by round.
 pub struct Rounds(pub Vec<Vec<f64>>);
 
 /// Runs the rounds; the first two are not counted.
@@ -44,15 +44,15 @@ impl Rounds {
         spread(self.0[subject].clone())
     }
 
-    /// How many times as much one subject took as another, within each round.
+    /// The ratio of one subject to another, within each round.
     pub fn ratio(&self, subject: usize, over: usize) -> Spread {
         spread(self.0[subject].iter().zip(&self.0[over]).map(|(a, b)| a / b).collect())
     }
 }
 
-/// Keeps the calling thread, and what it starts, on one processor.
+/// Pins the calling thread, and the processes that it starts, to one CPU.
 pub fn pin(cpu: usize) -> Result<(), String> {
-    // SAFETY: zeros are an empty set; the calls change it and read it.
+    // SAFETY: zeros are an empty set, and the CPU number is checked by CPU_SET.
     let done = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(cpu, &mut set);
@@ -61,7 +61,7 @@ pub fn pin(cpu: usize) -> Result<(), String> {
     if done == 0 { Ok(()) } else { Err(format!("cannot pin to CPU {cpu}: {}", std::io::Error::last_os_error())) }
 }
 
-/// The processors that this process may use.
+/// The CPUs that this process may use.
 pub fn cpus() -> Vec<usize> {
     // SAFETY: the call fills the set.
     let set = unsafe {
@@ -69,6 +69,6 @@ pub fn cpus() -> Vec<usize> {
         libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set);
         set
     };
-    // SAFETY: reads the set, within its bounds.
+    // SAFETY: the number is within the bounds of the set.
     (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
 }

@@ -1,4 +1,5 @@
-//! The plot: cost of a call by operation and library.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Plots the cost of a call by operation and library.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use crate::{
     within::STEADY,
 };
 
-/// Bare, bare in a function, ours, libbpf, the distribution's: told apart without colour vision too.
+/// Bare, bare in a function, sysbpf, libbpf, the distribution's libbpf. Also distinguishable without colour vision.
 const COLOURS: [RGBColor; 5] = [
     RGBColor(0x99, 0x99, 0x99),
     RGBColor(0xcc, 0xcc, 0xcc),
@@ -35,8 +36,7 @@ pub fn draw(measured: &Measured, file: &Path) -> Result<(), String> {
     drawn().map_err(|e| format!("{}: {e}", file.display()))
 }
 
-/// Groups of bars: one for each operation, in it one for each subject, with the quarters
-/// around the median as a line.
+/// Groups of bars: a group for each operation, in it a bar for each subject, with the quartiles as a line.
 fn panel(
     area: &DrawingArea<SVGBackend, Shift>,
     title: &str,
@@ -61,7 +61,7 @@ fn panel(
         .draw()?;
     let width = 0.8 / subjects as f64;
     for (s, name) in names.iter().enumerate() {
-        // The same colour for a subject in both panels: processes have no function of their own.
+        // A subject has the same colour in both panels. Only one of them has the bare call in a function.
         let colour = COLOURS[if s > 0 && subjects < COLOURS.len() { s + 1 } else { s }];
         let bars = groups.iter().enumerate().map(|(g, (_, rounds))| {
             let x = g as f64 + 0.1 + s as f64 * width;

@@ -1,5 +1,5 @@
-//! What is measured on whole processes: `calls.c`, built once for each library and once
-//! without any.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Measures whole processes: `calls.c`, built with each library and without one.
 
 use std::{
     fs,
@@ -11,25 +11,24 @@ use crate::measure::{Rounds, rounds};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/calls.c");
 
-/// A library to be measured, as it lies in the file system.
+/// The files of a library.
 pub struct Installed {
     pub name: String,
     pub so: PathBuf,
-    /// The static library, and what a static program links besides.
+    /// The static library, and other libraries that a static program needs.
     pub archive: Option<(PathBuf, &'static [&'static str])>,
 }
 
-/// The programs, in the order of the libraries after the bare one.
+/// The programs: the bare one, then one for each library.
 pub struct Processes {
     pub programs: Vec<PathBuf>,
-    /// Asks libc's `uname` for the release and makes a map by libc's `syscall`: what a library does
-    /// at least that must know the kernel.
+    /// Calls libc's uname() and creates a map with libc's syscall(): the minimum for a library that must know the kernel.
     asking: PathBuf,
-    /// Links a shared object in which there is nothing.
+    /// Is linked with an empty shared object.
     linking: PathBuf,
     /// Each library, stripped.
     pub stripped: Vec<PathBuf>,
-    /// Stripped static programs, where there is an archive.
+    /// The static programs, stripped, of libraries with an archive.
     pub static_programs: Vec<Option<PathBuf>>,
 }
 
@@ -46,17 +45,16 @@ fn text(output: &[u8]) -> String {
     String::from_utf8_lossy(output).into_owned()
 }
 
-/// The number that follows a label in what a tool prints.
+/// The number after a label in the output of a tool.
 fn number_after(text: &str, label: &str) -> Result<f64, String> {
     text.lines()
         .find_map(|line| line.split_once(label))
         .and_then(|(_, rest)| rest.split_whitespace().next()?.replace(',', "").parse().ok())
-        .ok_or(format!("no \"{label}\" in what was printed"))
+        .ok_or(format!("no \"{label}\" in the output"))
 }
 
 impl Processes {
-    /// Builds them. A program names its library by its path, so that the dynamic loader
-    /// searches for none of them, wherever they lie.
+    /// Builds the programs. Each is linked with the path of its library, so that the dynamic linker does not search.
     pub fn build(libraries: &[Installed], include: &Path, work: &Path) -> Result<Processes, String> {
         let cc = std::env::var_os("CC").unwrap_or("cc".into());
         let compile = |out: &Path| {
@@ -99,7 +97,7 @@ impl Processes {
         for (i, library) in libraries.iter().enumerate() {
             let stripped = work.join(format!("library-{i}.so"));
             run(Command::new("strip").arg("-o").arg(&stripped).arg(&library.so))?;
-            // Linked instead of the library, with the library's path for a name.
+            // A stand-in for the library at link time, whose soname is the path of the library.
             let named = work.join(format!("stand-in-{i}.so"));
             let soname = format!("-Wl,-soname,{}", stripped.display());
             run(Command::new(&cc).args(["-shared", "-nostdlib", &soname, "-o"]).arg(&named).arg(&stand_in))?;
@@ -119,20 +117,20 @@ impl Processes {
         Ok(built)
     }
 
-    /// Nanoseconds of a call that is the process's first; `warm` if bare calls went before. For a
-    /// map, the last subject is the program that asks for the release.
+    /// Nanoseconds of the first call of a process; `warm`: after bare calls. For a map, the last subject is the program that
+    /// calls uname().
     pub fn first(&self, operation: &str, warm: bool, count: usize) -> Result<Rounds, String> {
         let mode = if warm { "warm" } else { "first" };
         let asking = (operation == "create").then(|| self.asking.clone());
         let mut programs: Vec<PathBuf> = self.programs.iter().cloned().chain(asking).collect();
         rounds(count, &mut programs, |program| {
             let output = run(Command::new(program).args([mode, operation]))?;
-            text(&output.stdout).trim().parse().map_err(|_| "no time was printed".into())
+            text(&output.stdout).trim().parse().map_err(|_| "the program printed no time".into())
         })
     }
 
-    /// Nanoseconds of a steady call, measured in one process after another: where the libraries
-    /// come to lie in memory differs, and makes some percent of difference.
+    /// Nanoseconds per steady call, measured in several processes: the addresses at which the libraries are loaded differ,
+    /// which changes the result by some percent.
     pub fn steady(&self, operation: &str, count: usize) -> Result<Rounds, String> {
         const PROCESSES: usize = 16;
         let bench = std::env::current_exe().map_err(|e| format!("the path of this program: {e}"))?;
@@ -152,9 +150,8 @@ impl Processes {
         Ok(Rounds(all))
     }
 
-    /// Milliseconds from start to end of a process that does nothing else, by hyperfine, which
-    /// knows how to time that: a little of each program in every round. The last subject is the
-    /// program that links nothing.
+    /// Milliseconds that a process takes that does nothing, by hyperfine: 40 runs of each program in every round. The last
+    /// subject is the program with the empty shared object.
     pub fn start(&self, count: usize, work: &Path) -> Result<Rounds, String> {
         let json = work.join("hyperfine.json");
         let mut programs: Vec<PathBuf> = self.programs.iter().chain([&self.linking]).cloned().collect();
@@ -165,12 +162,12 @@ impl Processes {
                 .arg(&*program))?;
             let results = fs::read(&json).map_err(|e| format!("{}: {e}", json.display()))?;
             let results: serde_json::Value = serde_json::from_slice(&results).map_err(|e| format!("hyperfine: {e}"))?;
-            let median = results["results"][0]["median"].as_f64().ok_or("hyperfine gives no median")?;
+            let median = results["results"][0]["median"].as_f64().ok_or("hyperfine reports no median")?;
             Ok(median * 1e3)
         })
     }
 
-    /// User-space instructions of one call, the caller's loop included; the same in every run.
+    /// User-space instructions per call, including the caller's loop. They are the same in every run.
     pub fn instructions(&self, operation: &str, size: u32) -> Result<Vec<f64>, String> {
         let count = |program: &Path, calls: u32| {
             let output = run(Command::new("valgrind")
@@ -182,8 +179,7 @@ impl Processes {
         self.programs.iter().map(|program| Ok(count(program, 3)? - count(program, 2)?)).collect()
     }
 
-    /// What the dynamic loader does before `main`: relocations that it looks a symbol up for, and
-    /// relocations that only add the place where the library lies.
+    /// The relocations before `main`: those with a symbol lookup, and those that only add the load address.
     pub fn relocations(&self) -> Result<Vec<(f64, f64)>, String> {
         let count = |program: &PathBuf| {
             let output = run(Command::new(program).env("LD_DEBUG", "statistics").env("LD_BIND_NOW", "1"))?;
@@ -194,12 +190,12 @@ impl Processes {
         self.programs.iter().map(count).collect()
     }
 
-    /// Growth of the heap and of the resident private memory, in bytes, by 1000 maps.
+    /// The growth of the heap and of the resident private memory, in bytes, for 1000 maps.
     pub fn memory(&self) -> Result<Vec<(i64, i64)>, String> {
         let grown = |program: &PathBuf| {
             let said = text(&run(Command::new(program).args(["memory", "1000"]))?.stdout);
             let mut numbers = said.split_whitespace().map_while(|n| n.parse().ok());
-            numbers.next().zip(numbers.next()).ok_or("no numbers were printed".into())
+            numbers.next().zip(numbers.next()).ok_or("the program printed no numbers".into())
         };
         self.programs.iter().map(grown).collect()
     }

@@ -1,4 +1,5 @@
-//! All measurements, and the page that they make.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Takes all measurements, and writes the page.
 
 use std::{fmt::Write, path::Path, process::Command};
 
@@ -8,17 +9,17 @@ use crate::{
     within::{BATCHES, LOADS, STEADY, Within},
 };
 
-/// The subjects measured on processes: the bare call, this library, libbpf, the distribution's.
+/// The subjects that are measured in processes of their own: the bare call, this library, libbpf, the distribution's.
 const BARE: usize = 0;
 const OURS: usize = 1;
 const REFERENCE: usize = 2;
 
-/// After those: a map made by a program that asks for the release, and the start of one that
-/// links a shared object with nothing in it.
+/// The subject after those: a program that calls uname() and creates a map, or one that is linked with an empty shared
+/// object.
 const ASKING: usize = 4;
 const LINKING: usize = 4;
 
-/// Within the process, the bare call in a function comes before the libraries.
+/// In this process, the bare call in a function comes before the libraries.
 mod within {
     pub const FUNCTION: usize = 1;
     pub const OURS: usize = 2;
@@ -27,7 +28,7 @@ mod within {
 
 pub const FIRST: [(&str, &str); 3] = [("create", "bpf_map_create"), ("load", "bpf_prog_load"), ("btf", "bpf_btf_load")];
 
-/// Instructions counted: what they are called here, the operation of calls.c, its sizes.
+/// What instructions are counted for: the name in the table, the operation of calls.c, its size.
 const COUNTED: [(&str, &str, u32); 12] = [
     ("bpf_map_lookup_elem", "lookup", 1),
     ("bpf_map_update_elem", "update", 1),
@@ -45,35 +46,35 @@ const COUNTED: [(&str, &str, u32); 12] = [
 
 pub struct Measured {
     cpus: usize,
-    /// The subjects measured on processes, and those within this one.
+    /// The subjects that are measured in processes of their own, and those that are measured in this one.
     pub processes: Vec<String>,
     pub within: Vec<String>,
-    /// Nanoseconds of a process's first call: cold, and with the kernel warmed up.
+    /// Nanoseconds of the first call of a process: cold, and after the kernel was warmed up.
     pub first: Vec<(Rounds, Rounds)>,
-    /// Nanoseconds of a call, by operation.
+    /// Nanoseconds per call, by operation.
     pub steady: Vec<Rounds>,
     batches: Vec<Rounds>,
     loads: Vec<Rounds>,
-    /// Threads, on one map, nanoseconds.
+    /// The number of threads, whether they use one map, and nanoseconds per call.
     threads: Vec<(usize, bool, Rounds)>,
     instructions: Vec<Vec<f64>>,
     /// Milliseconds.
     start: Rounds,
     relocations: Vec<(f64, f64)>,
     memory: Vec<(i64, i64)>,
-    /// For one map and for two: calls of bpf and of uname.
+    /// The numbers of bpf and uname calls, for one map and for two.
     system_calls: Vec<Vec<(usize, usize)>>,
     stripped: Vec<u64>,
     static_programs: Vec<Option<u64>>,
 }
 
-/// One row of the goals: what was found, and whether that is enough.
+/// A row of the table of goals.
 struct Goal {
     what: &'static str,
     goal: &'static str,
     found: String,
     met: bool,
-    /// Why it cannot be met, if it is not.
+    /// The reason if it is missed.
     why: String,
 }
 
@@ -152,10 +153,11 @@ impl Measured {
         let microseconds = |rounds: &Rounds, subject: usize| format!("{:.1} us", rounds.spread(subject).median / 1e3);
         let asking = |rounds: &Rounds| {
             format!(
-                "A library must know before its first map whether the kernel charges RLIMIT_MEMLOCK. A program that asks \
-                 libc's `uname` and then makes the map by libc's `syscall()`, without any library, takes {} times the \
-                 bare call's time ({}; bare {}, sysbpf {}). The rest is spent on code and data that the process touches for \
-                 the first time. Calling `uname` through `syscall()` would save half a microsecond, but then `uname` could no longer be interposed.",
+                "Before its first map, a library must know whether the kernel charges RLIMIT_MEMLOCK. A program without a \
+                 library that calls libc's `uname()` and then creates the map with libc's `syscall()` takes {} times as long \
+                 as the bare call ({}; bare {}, sysbpf {}). The rest is due to code and data that the process accesses for \
+                 the first time. Calling `uname` through `syscall()` would save half a microsecond, but then `uname` could no \
+                 longer be interposed.",
                 format_args!("{:.2}", rounds.ratio(ASKING, BARE).median),
                 microseconds(rounds, ASKING),
                 microseconds(rounds, BARE),
@@ -163,7 +165,7 @@ impl Measured {
             )
         };
         goals.push(Goal {
-            what: "first call in a process, over the bare call as first call",
+            what: "first call of a process, compared with a bare first call",
             goal: "at most 1.2",
             found: show(&cold),
             met: cold.iter().all(|&r| r <= 1.2),
@@ -179,7 +181,7 @@ impl Measured {
         let faster = |rounds: &Rounds| rounds.ratio(REFERENCE, OURS).median;
         let limit = |rounds: &Rounds| {
             format!(
-                "libbpf takes {} and the bare call alone {}, so that no library can be more than {:.0} times as fast here.",
+                "libbpf takes {} and the bare call {}, so no library can be more than {:.0} times as fast as libbpf.",
                 microseconds(rounds, REFERENCE),
                 microseconds(rounds, BARE),
                 rounds.ratio(REFERENCE, BARE).median
@@ -209,30 +211,30 @@ impl Measured {
         let over_libbpf = steady(within::OURS, within::REFERENCE);
         let show = |ratios: &[f64]| list(STEADY.iter().zip(ratios).map(|(o, r)| format!("{o} {r:.3}")).collect());
         goals.push(Goal {
-            what: "steady element calls, over the bare inline call",
+            what: "steady element calls, compared with the bare inline call",
             goal: "at most 1.05",
             found: show(&over_bare),
             met: over_bare.iter().all(|&r| r <= 1.05),
             why: format!(
-                "No library can reach it: the bare call in a function of its own, which only makes the call and \
-                 returns, takes {}. The cost is the first return instruction after a system call, which \
-                 this processor with this kernel mispredicts (with an indirect jump instead, the cost is gone); only \
-                 an inlined call avoids it. The next row shows what the library adds.",
+                "No library can reach this: the bare call in a separate function, which does nothing but make the call and \
+                 return, takes {}. The cost is that of the first return instruction after a system call, which this processor \
+                 mispredicts with this kernel (an indirect jump instead has no such cost). Only an inlined call avoids it. \
+                 The next row shows what the library adds.",
                 show(&function_over_bare)
             ),
         });
         goals.push(Goal {
-            what: "the same, over the bare call in a function",
+            what: "the same, compared with the bare call in a function",
             goal: "at most 1.05",
             found: show(&over_function),
             met: over_function.iter().all(|&r| r <= 1.05),
             why: WHY_FUNCTION.into(),
         });
         goals.push(Goal {
-            what: "the same, over libbpf",
+            what: "the same, compared with libbpf",
             goal: "at most 1.00, within 1%",
             found: show(&over_libbpf),
-            // Two runs of the same code differ by as much.
+            // The ratio of two runs of the same code varies by 1%.
             met: over_libbpf.iter().all(|&r| r < 1.01),
             why: WHY_STEADY_LIBBPF.into(),
         });
@@ -241,10 +243,14 @@ impl Measured {
         };
         let (ours, theirs) = (counted(0..4, OURS), counted(0..4, REFERENCE));
         goals.push(Goal {
-            what: "user-space instructions of an element call (the caller's and libc's included)",
+            what: "user-space instructions of an element call, including the caller's and libc's",
             goal: "fewer than libbpf",
             found: list(
-                STEADY.iter().zip(ours.iter().zip(&theirs)).map(|(o, (a, b))| format!("{o} {a} to {b}")).collect(),
+                STEADY
+                    .iter()
+                    .zip(ours.iter().zip(&theirs))
+                    .map(|(o, (a, b))| format!("{o} {a} (libbpf {b})"))
+                    .collect(),
             ),
             met: ours.iter().zip(&theirs).all(|(a, b)| a < b),
             why: String::new(),
@@ -254,11 +260,11 @@ impl Measured {
         };
         let same = |values: &[f64]| values.iter().all(|v| v == &values[0]);
         let instructions = |values: &[f64]| {
-            format!("{} instructions more than bare", values.iter().map(f64::to_string).collect::<Vec<_>>().join(", "))
+            format!("{} more than the bare call", values.iter().map(f64::to_string).collect::<Vec<_>>().join(", "))
         };
         let share = constant(4..7);
         goals.push(Goal {
-            what: "batch of 1, 100, 10,000: sysbpf's share",
+            what: "batches of 1, 100 and 10,000: sysbpf's own instructions",
             goal: "constant",
             found: instructions(&share),
             met: same(&share),
@@ -266,7 +272,7 @@ impl Measured {
         });
         let share = constant(7..10);
         goals.push(Goal {
-            what: "bpf_prog_load of 2, 4,096, 1,000,000 instructions: sysbpf's share",
+            what: "bpf_prog_load of 2, 4,096 and 1,000,000 instructions: sysbpf's own instructions",
             goal: "constant",
             found: instructions(&share),
             met: same(&share),
@@ -279,8 +285,8 @@ impl Measured {
             found: format!("{} (libbpf {:.2})", ratio(start), self.start.ratio(REFERENCE, BARE).median),
             met: start.median <= 1.03,
             why: format!(
-                "A process that links a shared object without any code or data in it takes {}: opening and mapping it \
-                 is most of the cost.",
+                "For a process linked with an empty shared object the ratio is {}, which is the cost of opening and mapping \
+                 any library.",
                 ratio(self.start.ratio(LINKING, BARE))
             ),
         });
@@ -315,7 +321,7 @@ impl Measured {
             .map(|(n, one, rounds)| (*n, *one, rounds.ratio(within::OURS, within::FUNCTION)))
             .collect();
         goals.push(Goal {
-            what: "threads, on their own maps and on one: over as many with the bare call in a function",
+            what: "threads, on maps of their own or on one map, compared with threads that make the bare call in a function",
             goal: "at most 1.05",
             found: list(
                 scales
@@ -372,7 +378,7 @@ impl Measured {
         writeln!(out, "## The first call of a process\n")?;
         writeln!(
             out,
-            "Microseconds. Warm: the process has made the same call bare 50 times, so that only the library's own first-call cost is left.\n"
+            "In microseconds. Warm: the process has already made the same bare call 50 times, so that only the library's first-call cost remains.\n"
         )?;
         let asking: Vec<String> = self.processes.iter().cloned().chain(["uname(), map by syscall()".into()]).collect();
         header(out, &asking)?;
@@ -380,14 +386,14 @@ impl Measured {
             row(out, &asking, &format!("{function}, cold"), &self.first[i].0, 1e-3, 1)?;
             row(out, &asking, &format!("{function}, warm"), &self.first[i].1, 1e-3, 2)?;
         }
-        writeln!(out, "\n## Steady calls\n\nNanoseconds for a call, on a hash map of 1,024 elements.\n")?;
+        writeln!(out, "\n## Steady calls\n\nNanoseconds per call, on a hash map of 1,024 elements.\n")?;
         header(out, &self.within)?;
         for (operation, rounds) in STEADY.iter().zip(&self.steady) {
             row(out, &self.within, operation, rounds, 1.0, 1)?;
         }
         writeln!(
             out,
-            "\n## Batches, loads\n\nMicroseconds: bpf_map_lookup_batch on an array, bpf_prog_load of `r0 = 0` until the limit.\n"
+            "\n## Batches and program loads\n\nIn microseconds: bpf_map_lookup_batch on an array, and bpf_prog_load of a program that repeats `r0 = 0`.\n"
         )?;
         header(out, &self.within)?;
         for (size, rounds) in BATCHES.iter().zip(&self.batches) {
@@ -396,7 +402,7 @@ impl Measured {
         for (size, rounds) in LOADS.iter().zip(&self.loads) {
             row(out, &self.within, &format!("load of {size}"), rounds, 1e-3, 1)?;
         }
-        writeln!(out, "\n## Threads\n\nNanoseconds for a lookup in each thread, all at once.\n")?;
+        writeln!(out, "\n## Threads\n\nNanoseconds per lookup, with all threads running at the same time.\n")?;
         header(out, &self.within)?;
         for (threads, one_map, rounds) in &self.threads {
             let maps = if *one_map { "one map" } else { "own maps" };
@@ -405,18 +411,18 @@ impl Measured {
         writeln!(out, "\n## Instructions\n")?;
         writeln!(
             out,
-            "User-space instructions of one call, counted by callgrind: the caller's loop and libc's `syscall()` included. They are the same in every run.\n"
+            "User-space instructions per call, counted by callgrind, including the caller's loop and libc's `syscall()`. They are the same in every run.\n"
         )?;
         writeln!(out, "| | {} |\n|---|{}", self.processes.join(" | "), "---:|".repeat(self.processes.len()))?;
         for ((what, _, _), row) in COUNTED.iter().zip(&self.instructions) {
             let cells: Vec<String> = row.iter().map(f64::to_string).collect();
             writeln!(out, "| {what} | {} |", cells.join(" | "))?;
         }
-        writeln!(out, "\n## Start to end of a process that does nothing\n\nMicroseconds.\n")?;
+        writeln!(out, "\n## Run time of a process that does nothing\n\nIn microseconds.\n")?;
         let linking: Vec<String> =
-            self.processes.iter().cloned().chain(["links an empty shared object".into()]).collect();
+            self.processes.iter().cloned().chain(["linked with an empty shared object".into()]).collect();
         header(out, &linking)?;
-        row(out, &linking, "start to end", &self.start, 1e3, 0)?;
+        row(out, &linking, "run time", &self.start, 1e3, 0)?;
         writeln!(out, "\n## Relocations, sizes, memory\n")?;
         writeln!(out, "| | {} |\n|---|{}", self.processes.join(" | "), "---:|".repeat(self.processes.len()))?;
         let mut line = |what: &str, cells: Vec<String>| writeln!(out, "| {what} | {} |", cells.join(" | "));
@@ -434,24 +440,24 @@ impl Measured {
         line("heap growth by 1,000 maps, bytes", each(&|i| self.memory[i].0.to_string()))?;
         line("resident growth by 1,000 maps, bytes", each(&|i| self.memory[i].1.to_string()))?;
         line(
-            "bpf, uname calls of one map",
+            "bpf and uname calls for one map",
             each(&|i| format!("{}, {}", self.system_calls[0][i].0, self.system_calls[0][i].1)),
         )?;
         line(
-            "bpf, uname calls of two maps",
+            "bpf and uname calls for two maps",
             each(&|i| format!("{}, {}", self.system_calls[1][i].0, self.system_calls[1][i].1)),
         )?;
         writeln!(out, "\n{HOW}")
     }
 }
 
-/// The head of a table of times and ratios.
+/// The header of a table of times and ratios.
 fn header(out: &mut String, names: &[String]) -> std::fmt::Result {
-    writeln!(out, "| | {} | over bare: {} |", names.join(" | "), names[1..].join(" | "))?;
+    writeln!(out, "| | {} | ratio to bare: {} |", names.join(" | "), names[1..].join(" | "))?;
     writeln!(out, "|---|{}", "---:|".repeat(2 * names.len() - 1))
 }
 
-/// A row of it. `names` are those of the head; a subject that was not measured has an empty cell.
+/// A row of that table. `names` are those of the header; the cell of a subject that was not measured is empty.
 fn row(out: &mut String, names: &[String], what: &str, rounds: &Rounds, unit: f64, digits: usize) -> std::fmt::Result {
     let cell = |subject: usize, show: &dyn Fn() -> String| {
         if subject < rounds.0.len() { show() } else { String::new() }
@@ -462,27 +468,26 @@ fn row(out: &mut String, names: &[String], what: &str, rounds: &Rounds, unit: f6
     writeln!(out, "| {what} | {} |", cells.join(" | "))
 }
 
-const WHY_FUNCTION: &str = "The time of the call itself varies by more than that here.";
-const WHY_STEADY_LIBBPF: &str =
-    "They differ by less than the spread, one way in one run and the other in the next; the instructions do not vary.";
-const WHY_THREADS: &str = "The library writes nothing that threads share (`tests/installed/costs` makes what it remembers read-only); with all \
-    processors busy the rounds vary more than that.";
+const WHY_FUNCTION: &str = "The time of the call itself varies more than that on this machine.";
+const WHY_STEADY_LIBBPF: &str = "The difference is smaller than the spread, and its sign changes from run to run. The number of instructions does not vary.";
+const WHY_THREADS: &str = "The library writes no memory that threads share, which `tests/installed/test_costs.py` checks. With all CPUs busy, the \
+    rounds vary more than that.";
 
 const HOW: &str = "\
 ## How it is measured
 
-- *Steady calls, batches, loads, threads*: within a process that has loaded the stripped libraries side by side \
-(for the steady calls sixteen such processes, one after another, since the address at which a library is loaded matters); \
-each is called through a function pointer, the bare call is inlined into the loop. A round takes one sample of each subject, in turn, \
-a different one first each time, and ratios are taken between samples of the same round, so that a disturbance \
-longer than a round affects all subjects equally. (This is why criterion is not used: it finishes one subject before it begins the next.)
-- *First calls, memory, system calls, instructions*: `bench/calls.c`, built for each library and without one, \
-bound at start (`-z now`); a new process for each sample, the subjects in turn.
-- *Start*: the same programs without arguments under hyperfine, 40 runs of each in every round; libraries are named by \
-their path, so that none is searched for.
-- *Instructions* by callgrind, *system calls* by strace, *symbols and relocations* by the dynamic loader's own statistics.
+- *Steady calls, batches, loads, threads*: in a process that has loaded all stripped libraries. Steady calls are measured in \
+sixteen such processes, one after another, because the address at which a library is loaded matters. Libraries are called \
+through a function pointer; the bare call is inlined into the loop. A round takes one sample of each subject in turn, starting \
+with a different one each time. Ratios are taken between samples of the same round, so that a disturbance longer than a round \
+affects all subjects equally. (This is why criterion is not used: it finishes one subject before it starts the next.)
+- *First calls, memory, system calls, instructions*: `bench/calls.c`, built with each library and without one, and linked with \
+`-z now`. Each sample is a new process; the subjects take turns.
+- *Run time*: the same programs without arguments under hyperfine, 40 runs of each in every round. Libraries are linked by path, \
+so that none is searched for.
+- *Instructions* are counted by callgrind, *system calls* by strace, *symbols and relocations* by the dynamic linker.
 
-`tests/installed/costs`, part of `make check`, checks what does not depend on time: instructions, system calls, \
+`tests/installed/test_costs.py`, part of `make check`, checks what does not depend on time: instructions, system calls, \
 allocations, writes to shared memory, sizes, relocations.";
 
 fn short(function: &str) -> &str {
@@ -503,7 +508,7 @@ fn kib(bytes: u64) -> String {
     format!("{:.1} KiB", bytes as f64 / 1024.0)
 }
 
-/// Processor, kernel, libc, day; no name of a machine.
+/// The processor, the kernel, libc and the date, but not the name of the machine.
 fn machine(cpus: usize) -> String {
     let first_line = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output();

@@ -1,4 +1,5 @@
-//! What is timed within this process: steady calls, batches, loads, threads.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Measures calls in this process: steady calls, batches, loads, threads.
 
 use std::{ffi::c_int, hint::black_box, sync::Barrier, thread, time::Instant};
 
@@ -7,26 +8,26 @@ use crate::{
     measure::{Rounds, pin, rounds},
 };
 
-/// Calls per sample of a steady operation: about a tenth of a millisecond.
+/// Calls per sample of a steady operation, which take about a tenth of a millisecond.
 const CALLS: u32 = 400;
-/// More than are deleted in a sample.
+/// More elements than one sample deletes.
 const ENTRIES: u32 = 1024;
 
 pub const STEADY: [&str; 4] = ["lookup", "update", "delete", "next key"];
 pub const BATCHES: [u32; 3] = [1, 100, 10_000];
 pub const LOADS: [usize; 3] = [2, 4096, 1_000_000];
 
-/// Takes one sample: nanoseconds for a call.
+/// Takes one sample: nanoseconds per call.
 type Sampler = Box<dyn FnMut() -> Result<f64, String>>;
 
 /// The bare call, the bare call in a function, then each library.
 pub struct Within<'a> {
     pub libraries: &'a [Library],
-    /// Where threads may run.
+    /// The CPUs for threads.
     pub cpus: &'a [usize],
 }
 
-/// Times `count` calls, each of which must succeed.
+/// Times `count` calls, which must all succeed.
 #[inline(always)]
 fn timed(count: u32, mut call: impl FnMut(u32) -> c_int) -> Result<f64, String> {
     let mut worst = 0;
@@ -53,7 +54,7 @@ fn steady<C: Calls>(calls: C, operation: &'static str, fd: c_int) -> Sampler {
                 took
             }
             _ => {
-                // After a key that is not there comes the first; after the last would come an error.
+                // For a key that does not exist the kernel returns the first one. For the last key it would fail.
                 let mut next = 0;
                 timed(CALLS, |i| calls.next_key(fd, black_box(&(i + ENTRIES)), &mut next))
             }
@@ -77,9 +78,9 @@ fn load<C: Calls>(calls: C, size: usize) -> Sampler {
         let fd = calls.load(&insns);
         let took = start.elapsed();
         if fd < 0 {
-            return Err(format!("no program: {}", std::io::Error::from_raw_os_error(-fd)));
+            return Err(format!("cannot load a program: {}", std::io::Error::from_raw_os_error(-fd)));
         }
-        // SAFETY: the kernel just gave this descriptor to us alone.
+        // SAFETY: the descriptor was just opened, and nothing else uses it.
         unsafe { libc::close(fd) };
         Ok(took.as_nanos() as f64)
     })
@@ -96,17 +97,17 @@ impl Within<'_> {
         let mut samplers =
             self.samplers(steady(Bare, operation, fd), steady(Function, operation, fd), |l| steady(l, operation, fd));
         let result = rounds(count, &mut samplers, |sample| sample());
-        // SAFETY: made above.
+        // SAFETY: the descriptor was opened above.
         unsafe { libc::close(fd) };
         result
     }
 
     pub fn batch(&self, size: u32, count: usize) -> Result<Rounds, String> {
-        // One more, so that the batch does not reach the end of the map.
+        // One more element, so that the batch does not reach the end of the map.
         let fd = new_map(ARRAY, size + 1)?;
         let mut samplers = self.samplers(batch(Bare, size, fd), batch(Function, size, fd), |l| batch(l, size, fd));
         let result = rounds(count, &mut samplers, |sample| sample());
-        // SAFETY: made above.
+        // SAFETY: the descriptor was opened above.
         unsafe { libc::close(fd) };
         result
     }
@@ -116,8 +117,8 @@ impl Within<'_> {
         rounds(count, &mut samplers, |sample| sample())
     }
 
-    /// Lookups by several threads at once, each on its processor, on one map or each on its own.
-    /// What is measured is the time for a call in each thread.
+    /// Lookups by several threads at the same time, each pinned to a CPU, on one map or on a map of their own. The result is
+    /// the time per call in each thread.
     pub fn threads(&self, threads: usize, one_map: bool, count: usize) -> Result<Rounds, String> {
         let fds: Vec<c_int> =
             (0..if one_map { 1 } else { threads }).map(|_| new_map(HASH, ENTRIES)).collect::<Result<_, _>>()?;
@@ -132,14 +133,14 @@ impl Within<'_> {
         );
         let result = rounds(count, &mut samplers, |sample| sample());
         for fd in fds {
-            // SAFETY: made above.
+            // SAFETY: the descriptor was opened above.
             unsafe { libc::close(fd) };
         }
         result
     }
 }
 
-/// A thread on each of the processors named, which may be the same.
+/// A thread for each of these CPUs, which may be the same.
 fn threaded<C: Calls>(calls: C, cpus: Vec<usize>, fds: Vec<c_int>) -> Sampler {
     const EACH: u32 = 20_000;
     Box::new(move || {

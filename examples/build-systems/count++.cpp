@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// The same in C++.
+// The program of count.c, in C++.
 #include <bpf/bpf.h>
 
 #include <array>

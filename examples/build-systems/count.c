@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Counts its arguments in a BPF map, as a project that uses libbpf does: nothing here, nor in
- * the build files beside it, knows of any other library.
+ * Counts its arguments in a BPF map. An example of a project that uses libbpf: neither this
+ * program nor the build files in this directory mention any other library.
  */
 #include <bpf/bpf.h>
 #include <stdio.h>

@@ -67,10 +67,10 @@ struct bpf_prog_test_run_attr {
 	__u32 ctx_size_out;
 };
 
-/* ---- Maps: creating them, their elements one by one and in batches. ---- */
+/* ---- Maps: creation, single elements, batches of elements. ---- */
 
 /**
- * A log for commands that have no log fields of their own: the kernel may write there why it
+ * Log buffer for commands without log fields of their own. The kernel may write to it why it
  * rejected the call.
  *
  * Kernels without common attributes write nothing.
@@ -82,9 +82,9 @@ struct bpf_log_opts {
 	char *buf;
 	/** Size of `buf`, in bytes. */
 	__u32 size;
-	/** What to log: bits 0 to 2 as in bpf_prog_load_opts.log_level. */
+	/** Log level: bits 0 to 2 as in bpf_prog_load_opts.log_level. */
 	__u32 level;
-	/** Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none. */
+	/** Out: size of the whole log in bytes, including its NUL, even if it did not fit; 0 if there is none. */
 	__u32 true_size;
 	size_t :0;
 };
@@ -106,7 +106,7 @@ struct bpf_map_create_opts {
 	__u32 inner_map_fd;
 	/** `BPF_F_*` flags of the map (Linux 4.6). */
 	__u32 map_flags;
-	/** Depends on the type, e.g. the number of hashes of a bloom filter (Linux 5.16). */
+	/** Extra setting that depends on the map type, e.g. the number of hash functions of a bloom filter (Linux 5.16). */
 	__u64 map_extra;
 	/** NUMA node to allocate on, with `BPF_F_NUMA_NODE` (Linux 4.14). */
 	__u32 numa_node;
@@ -145,16 +145,16 @@ struct bpf_map_batch_opts {
  * RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
  *
  * @param map_type     `BPF_MAP_TYPE_*`
- * @param map_name     name, cut at 15 bytes; NULL for none; left out on kernels before 4.15
+ * @param map_name     name, truncated to 15 bytes; NULL for none; not sent to kernels before 4.15
  * @param key_size     size of a key, in bytes
  * @param value_size   size of a value, in bytes
  * @param max_entries  maximum number of elements
  * @param opts         options, or NULL
  * @return descriptor of the map, to be closed by the caller, or a negative error code (also in errno):
- *   - EINVAL: invalid combination of type, sizes and flags; bad opts
- *   - EPERM: needs CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
+ *   - EINVAL: invalid combination of type, sizes and flags; invalid opts
+ *   - EPERM: the caller lacks CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
  *   - E2BIG: the sizes are too large for this type
- *   - ENOMEM: the kernel has not enough memory
+ *   - ENOMEM: the kernel is out of memory
  *
  * Since Linux 3.18. See bpf(2), BPF_MAP_CREATE.
  */
@@ -174,7 +174,7 @@ int bpf_map_create(enum bpf_map_type map_type,
  * @param value  value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
  * @param flags  BPF_ANY (0), BPF_NOEXIST (only add), BPF_EXIST (only replace), BPF_F_LOCK (Linux 5.1)
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is not a map
+ *   - EBADF: fd does not refer to a map
  *   - EEXIST: BPF_NOEXIST, and the key exists
  *   - ENOENT: BPF_EXIST, and the key does not exist
  *   - E2BIG: the map is full, or the index is too large
@@ -196,7 +196,7 @@ int bpf_map_update_elem(int fd,
  * @param key    key, of the map's key size
  * @param value  out: its value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is not a map
+ *   - EBADF: fd does not refer to a map
  *   - ENOENT: the key does not exist
  *   - EPERM: the descriptor is not open for reading
  *
@@ -230,7 +230,7 @@ LIBBPF_API int bpf_map_lookup_elem_flags(int fd, const void *key, void *value, _
  * @param key    key, of the map's key size
  * @param value  out: its value, as for bpf_map_lookup_elem()
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is not a map
+ *   - EBADF: fd does not refer to a map
  *   - ENOENT: the key does not exist, or the queue is empty
  *   - ENOTSUPP (524) or EINVAL: not supported by this type of map
  *
@@ -265,7 +265,7 @@ int bpf_map_lookup_and_delete_elem_flags(int fd,
  * @param fd   the map
  * @param key  key, of the map's key size
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is not a map
+ *   - EBADF: fd does not refer to a map
  *   - ENOENT: the key does not exist
  *   - EINVAL: elements of this type of map cannot be deleted
  *
@@ -287,13 +287,13 @@ LIBBPF_API int bpf_map_delete_elem(int fd, const void *key);
 LIBBPF_API int bpf_map_delete_elem_flags(int fd, const void *key, __u64 flags);
 
 /**
- * Find the key that follows another one, to iterate over a map.
+ * Get the key that follows another one, to iterate over a map.
  *
  * @param fd        the map
  * @param key       key, of the map's key size; NULL, or a key that does not exist, for the first
  * @param next_key  out: the key that follows, of the map's key size
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is not a map
+ *   - EBADF: fd does not refer to a map
  *   - ENOENT: key is the last one
  *
  * Since Linux 3.18. See bpf(2), BPF_MAP_GET_NEXT_KEY.
@@ -301,11 +301,11 @@ LIBBPF_API int bpf_map_delete_elem_flags(int fd, const void *key, __u64 flags);
 LIBBPF_API int bpf_map_get_next_key(int fd, const void *key, void *next_key);
 
 /**
- * Freeze a map: from now on it cannot be changed from user space.
+ * Freeze a map: user space can no longer change its elements.
  *
  * @param fd  the map
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is not a map
+ *   - EBADF: fd does not refer to a map
  *   - EBUSY: the map is frozen already, or mapped for writing
  *   - EPERM: the descriptor is not open for writing
  *
@@ -318,12 +318,12 @@ LIBBPF_API int bpf_map_freeze(int fd);
  *
  * @param fd     the map
  * @param keys   the keys, one after another
- * @param count  in: how many; out, also on failure: how many were deleted
+ * @param count  in: number of elements; out, also on failure: number of elements deleted
  * @param opts   options, or NULL
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is not a map
+ *   - EBADF: fd does not refer to a map
  *   - EFAULT: a pointer is invalid; count is then meaningless
- *   - EINVAL: bad opts, or count is NULL
+ *   - EINVAL: invalid opts, or count is NULL
  *   - ENOENT: a key does not exist
  *   - ENOTSUPP (524): not supported by this type of map
  *
@@ -338,23 +338,23 @@ int bpf_map_delete_batch(int fd,
 /**
  * Look up several elements.
  *
- * The batches of a map are read one after another: the position that one call writes to
- * out_batch is the next call's in_batch. The end is reached when a call returns -ENOENT;
- * the count elements of that last call are valid.
+ * To read a whole map, pass the position that one call writes to out_batch as in_batch to the
+ * next. When a call returns -ENOENT, the end is reached; the count elements of that last call
+ * are valid.
  *
  * @param fd         the map
- * @param in_batch   position, of the map's key size (at least 4 bytes); NULL to begin
+ * @param in_batch   position, of the map's key size (at least 4 bytes); NULL to start from the beginning
  * @param out_batch  out: position of the next batch, of the same size
  * @param keys       out: room for count keys
  * @param values     out: room for count values
  * @param count      in: maximum number of elements to read; out, also on failure: elements read
  * @param opts       options, or NULL
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is not a map
+ *   - EBADF: fd does not refer to a map
  *   - EFAULT: a pointer is invalid; count is then meaningless
- *   - EINVAL: bad opts, or count is NULL
+ *   - EINVAL: invalid opts, or count is NULL
  *   - ENOENT: there are no more elements
- *   - ENOSPC: count is less than the elements of one hash bucket
+ *   - ENOSPC: count is less than the number of elements in a hash bucket
  *   - ENOTSUPP (524): not supported by this type of map
  *
  * Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_BATCH.
@@ -390,12 +390,12 @@ int bpf_map_lookup_and_delete_batch(int fd,
  * @param fd      the map
  * @param keys    the keys, one after another
  * @param values  their values, one after another
- * @param count   in: how many; out, also on failure: how many were written
+ * @param count   in: number of elements; out, also on failure: number of elements written
  * @param opts    options, or NULL
  * @return 0, or a negative error code (also in errno):
- *   - EBADF: fd is not a map
+ *   - EBADF: fd does not refer to a map
  *   - EFAULT: a pointer is invalid; count is then meaningless
- *   - EINVAL: bad opts, or count is NULL
+ *   - EINVAL: invalid opts, or count is NULL
  *   - E2BIG: the map is full
  *   - ENOTSUPP (524): not supported by this type of map
  *
@@ -416,7 +416,7 @@ struct bpf_prog_load_opts {
 	size_t sz;
 	/** Maximum number of attempts while the kernel returns EAGAIN; 0 means 5. */
 	int attempts;
-	/** How the program will be attached, for program types that need to know (Linux 4.17). */
+	/** Attach type, for program types that require it when a program is loaded (Linux 4.17). */
 	enum bpf_attach_type expected_attach_type;
 	/** BTF object that describes the program (Linux 5.0). */
 	__u32 prog_btf_fd;
@@ -424,9 +424,9 @@ struct bpf_prog_load_opts {
 	__u32 prog_flags;
 	/** Network device to offload the program to (Linux 4.15). */
 	__u32 prog_ifindex;
-	/** LINUX_VERSION_CODE, which kprobes needed before Linux 5.0. */
+	/** LINUX_VERSION_CODE, required for kprobes before Linux 5.0. */
 	__u32 kern_version;
-	/** Type to attach to, in the BTF of the kernel, a module or a program (Linux 5.5). */
+	/** BTF type to attach to, in the BTF of the kernel, a module or a program (Linux 5.5). */
 	__u32 attach_btf_id;
 	/** Program to attach to (Linux 5.5); not with attach_btf_obj_fd. */
 	__u32 attach_prog_fd;
@@ -446,17 +446,17 @@ struct bpf_prog_load_opts {
 	__u32 line_info_cnt;
 	/** Size of one line record, in bytes. */
 	__u32 line_info_rec_size;
-	/** What the verifier logs: 0 nothing unless loading fails and log_buf is given, 1 its decisions, 2 more details, 4 statistics. */
+	/** Verifier log level: 1 decisions, 2 details, 4 statistics; 0 none, unless loading fails and log_buf is set. */
 	__u32 log_level;
 	/** Size of log_buf, in bytes. */
 	__u32 log_size;
 	/** Buffer for the verifier log; may be NULL. */
 	char *log_buf;
-	/** Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4). */
+	/** Out: size of the whole log in bytes, including its NUL, even if it did not fit; 0 if there is none (Linux 6.4). */
 	__u32 log_true_size;
 	/** BPF token, with `BPF_F_TOKEN_FD` (Linux 6.9). */
 	__u32 token_fd;
-	/** Number of descriptors in fd_array, if all of them are to be bound to the program (Linux 6.14). */
+	/** Number of descriptors in fd_array, to bind all of them to the program; 0 otherwise (Linux 6.14). */
 	__u32 fd_array_cnt;
 	size_t :0;
 };
@@ -476,25 +476,25 @@ struct bpf_prog_bind_opts {
 struct bpf_test_run_opts {
 	/** Size of this struct, for forward and backward compatibility. */
 	size_t sz;
-	/** Packet or other data to run on; NULL for none. */
+	/** Input data, e.g. a packet; NULL for none. */
 	const void *data_in;
-	/** Buffer for the data as the program leaves it; NULL if not wanted. */
+	/** Buffer for the data after the run; NULL if not wanted. */
 	void *data_out;
 	/** Size of data_in, in bytes. */
 	__u32 data_size_in;
 	/** In: size of data_out, in bytes. Out: size of the data. */
 	__u32 data_size_out;
-	/** Context to run on; NULL for the default (Linux 5.2). */
+	/** Context to pass to the program; NULL for the default (Linux 5.2). */
 	const void *ctx_in;
-	/** Buffer for the context as the program leaves it; NULL if not wanted (Linux 5.2). */
+	/** Buffer for the context after the run; NULL if not wanted (Linux 5.2). */
 	void *ctx_out;
 	/** Size of ctx_in, in bytes. */
 	__u32 ctx_size_in;
 	/** In: size of ctx_out, in bytes. Out: size of the context. */
 	__u32 ctx_size_out;
-	/** Out: what the program returned. */
+	/** Out: return value of the program. */
 	__u32 retval;
-	/** How many times to run; 0 means once. */
+	/** Number of runs; 0 means 1. */
 	int repeat;
 	/** Out: average time of one run, in nanoseconds. */
 	__u32 duration;
@@ -502,7 +502,7 @@ struct bpf_test_run_opts {
 	__u32 flags;
 	/** CPU to run on, with `BPF_F_TEST_RUN_ON_CPU` (Linux 5.10). */
 	__u32 cpu;
-	/** Packets in a batch, with `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18). */
+	/** Number of packets in a batch, with `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18). */
 	__u32 batch_size;
 };
 #define bpf_test_run_opts__last_field batch_size
@@ -529,24 +529,24 @@ struct bpf_prog_assoc_struct_ops_opts {
  * Load a program. The kernel verifies it, and keeps it as long as a descriptor, a pin or a link refers to it.
  *
  * If the kernel returns EAGAIN, the load is retried, up to opts->attempts attempts in all. If the
- * kernel knows shorter function or line records than the caller, the load is retried with
- * the surplus zeroed. If it fails and opts provides a log buffer (log_buf) but no level
+ * kernel knows only shorter function or line records than the caller's, the load is retried with
+ * the bytes that it does not know set to zero. If it fails and opts provides a log buffer (log_buf) but no level
  * (log_level 0), it is retried once with level 1, so that log_buf explains the failure.
  *
  * On a kernel before 5.11, the first map, program or BTF of a process raises its
  * RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
  *
  * @param prog_type  `BPF_PROG_TYPE_*`
- * @param prog_name  name, cut at 15 bytes; NULL for none; left out on kernels before 4.15
+ * @param prog_name  name, truncated to 15 bytes; NULL for none; not sent to kernels before 4.15
  * @param license    licence, e.g. "GPL", which decides which helpers the program may call
  * @param insns      the instructions
  * @param insn_cnt   number of instructions
  * @param opts       options and outputs, or NULL
  * @return descriptor of the program, to be closed by the caller, or a negative error code (also in errno):
  *   - EACCES: the verifier rejected the program; the log explains why
- *   - EINVAL: invalid combination of type, instructions and options; bad opts
- *   - EPERM: needs CAP_BPF, for tracing CAP_PERFMON, for networking CAP_NET_ADMIN
- *   - E2BIG: the program has too many instructions, or is too complex
+ *   - EINVAL: invalid combination of type, instructions and options; invalid opts
+ *   - EPERM: the caller lacks CAP_BPF, for tracing CAP_PERFMON, or for networking CAP_NET_ADMIN
+ *   - E2BIG: the program has too many instructions, or is too complex to verify
  *   - ENOSPC: the log did not fit into log_buf
  *
  * Since Linux 3.18. See bpf(2), BPF_PROG_LOAD.
@@ -567,7 +567,7 @@ int bpf_prog_load(enum bpf_prog_type prog_type,
  * @param opts     options, or NULL
  * @return 0 (also if they are bound already), or a negative error code (also in errno):
  *   - EBADF: a descriptor is invalid
- *   - EINVAL: a descriptor is of the wrong kind; bad opts
+ *   - EINVAL: prog_fd does not refer to a program, or map_fd not to a map; invalid opts
  *
  * Since Linux 5.10. See bpf(2), BPF_PROG_BIND_MAP.
  */
@@ -577,15 +577,15 @@ int bpf_prog_bind_map(int prog_fd,
 		      const struct bpf_prog_bind_opts *opts);
 
 /**
- * Run a program on given data, in the kernel, without attaching it.
+ * Run a program in the kernel on the given data, without attaching it.
  *
- * The outputs data_size_out, ctx_size_out, retval and duration are written on failure too.
+ * The outputs data_size_out, ctx_size_out, retval and duration are also written on failure.
  *
  * @param prog_fd  the program
  * @param opts     input and outputs, or NULL
  * @return 0, or a negative error code (also in errno):
  *   - EBADF: prog_fd is invalid
- *   - EINVAL: the sizes or the flags do not fit the program; bad opts
+ *   - EINVAL: the sizes or the flags are invalid for this program; invalid opts
  *   - ENOSPC: data_out is too small; data_size_out is the size needed
  *   - ENOTSUPP (524): not supported by this type of program
  *
@@ -598,14 +598,14 @@ LIBBPF_API int bpf_prog_test_run_opts(int prog_fd, struct bpf_test_run_opts *opt
  *
  * @param prog_fd    the program
  * @param stream_id  BPF_STDOUT (1) or BPF_STDERR (2)
- * @param buf        out: the text, not null-terminated
+ * @param buf        out: the text, not NUL-terminated
  * @param buf_len    size of buf, in bytes
  * @param opts       options, or NULL
  * @return number of bytes read, 0 if there is nothing to read, or a negative error code (also in errno):
  *   - EBADF: prog_fd is invalid
  *   - EFAULT: buf is invalid
- *   - ENOENT: there is no such stream
- *   - EINVAL: bad opts, or an older kernel
+ *   - ENOENT: the stream does not exist
+ *   - EINVAL: invalid opts, or the kernel does not support this command
  *
  * Since Linux 6.17. See bpf(2), BPF_PROG_STREAM_READ_BY_FD.
  */
@@ -617,14 +617,14 @@ int bpf_prog_stream_read(int prog_fd,
 			 struct bpf_prog_stream_read_opts *opts);
 
 /**
- * Associate a program with a struct_ops map, for the kernel functions that the program calls.
+ * Associate a program with a struct_ops map, which kernel functions called by the program then use.
  *
- * @param prog_fd  the program, not itself of type struct_ops
+ * @param prog_fd  the program; its type must not be struct_ops
  * @param map_fd   the struct_ops map
  * @param opts     options, or NULL
  * @return 0, or a negative error code (also in errno):
  *   - EBADF: a descriptor is invalid
- *   - EINVAL: the program or the map is of the wrong type; bad opts, or an older kernel
+ *   - EINVAL: the program or the map is of the wrong type; invalid opts, or the kernel does not support this command
  *   - EBUSY: the program is associated with another map
  *
  * Since Linux 7.0. See bpf(2), BPF_PROG_ASSOC_STRUCT_OPS.
@@ -642,11 +642,11 @@ struct bpf_btf_load_opts {
 	size_t sz;
 	/** Buffer for the kernel's log; may be NULL. */
 	char *log_buf;
-	/** What to log: 0 nothing unless loading fails and log_buf is given, 1 the types, 2 more details. */
+	/** Log level: 1 types, 2 details; 0 none, unless loading fails and log_buf is set. */
 	__u32 log_level;
 	/** Size of log_buf, in bytes. */
 	__u32 log_size;
-	/** Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4). */
+	/** Out: size of the whole log in bytes, including its NUL, even if it did not fit; 0 if there is none (Linux 6.4). */
 	__u32 log_true_size;
 	/** `BPF_F_TOKEN_FD` (Linux 6.9). */
 	__u32 btf_flags;
@@ -665,13 +665,13 @@ struct bpf_btf_load_opts {
  * On a kernel before 5.11, the first map, program or BTF of a process raises its
  * RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
  *
- * @param btf_data  header, types and strings
- * @param btf_size  their size, in bytes
+ * @param btf_data  the data: header, types and strings
+ * @param btf_size  size of the data, in bytes
  * @param opts      options and outputs, or NULL
  * @return descriptor of the BTF object, to be closed by the caller, or a negative error code (also in errno):
- *   - EINVAL: the data is invalid (the log explains why); log_size without log_buf; bad opts
+ *   - EINVAL: the data is invalid (the log explains why); log_size is set without log_buf; invalid opts
  *   - E2BIG: the data is too large
- *   - EPERM: needs CAP_BPF
+ *   - EPERM: the caller lacks CAP_BPF
  *   - ENOSPC: the log did not fit into log_buf
  *
  * Since Linux 4.18. See bpf(2), BPF_BTF_LOAD.
@@ -693,16 +693,16 @@ struct bpf_link_create_opts {
 	size_t sz;
 	/** `BPF_F_*` flags of the attachment. */
 	__u32 flags;
-	/** For BPF_TRACE_ITER: what to iterate over, in the kernel's own union. */
+	/** For BPF_TRACE_ITER: what to iterate over (Linux 5.9). */
 	union bpf_iter_link_info *iter_info;
 	/** Size of iter_info, in bytes. */
 	__u32 iter_info_len;
-	/** For programs that extend another: type of the function in the target's BTF (Linux 5.10). */
+	/** For programs that replace a function of another: type of that function in the target's BTF (Linux 5.10). */
 	__u32 target_btf_id;
 	union {
 		/** For BPF_PERF_EVENT (Linux 5.15). */
 		struct {
-			/** What bpf_get_attach_cookie() returns in the program. */
+			/** Value that bpf_get_attach_cookie() returns in the program. */
 			__u64 bpf_cookie;
 		} perf_event;
 		/** For BPF_TRACE_KPROBE_MULTI (Linux 5.18) and BPF_TRACE_KPROBE_SESSION (Linux 6.10). */
@@ -711,9 +711,9 @@ struct bpf_link_create_opts {
 			__u32 flags;
 			/** Number of functions. */
 			__u32 cnt;
-			/** Names of the functions, or NULL. */
+			/** Array of the names of the functions; NULL if addrs is given. */
 			const char **syms;
-			/** Addresses of the functions, or NULL. */
+			/** Array of the addresses of the functions; NULL if syms is given. */
 			const unsigned long *addrs;
 			/** A cookie for each, or NULL. */
 			const __u64 *cookies;
@@ -724,11 +724,11 @@ struct bpf_link_create_opts {
 			__u32 flags;
 			/** Number of probes. */
 			__u32 cnt;
-			/** The file that is probed. */
+			/** Path of the file to probe. */
 			const char *path;
-			/** Offset of each probe in the file, in bytes. */
+			/** Array of the offsets of the probes in the file, in bytes. */
 			const unsigned long *offsets;
-			/** Offset of a reference counter for each, or NULL. */
+			/** Array of the offsets of the probes' reference counters in the file, in bytes; may be NULL. */
 			const unsigned long *ref_ctr_offsets;
 			/** A cookie for each, or NULL. */
 			const __u64 *cookies;
@@ -742,7 +742,7 @@ struct bpf_link_create_opts {
 		 * BPF_TRACE_FSESSION and BPF_LSM_MAC (Linux 5.18).
 		 */
 		struct {
-			/** What bpf_get_attach_cookie() returns in the program. */
+			/** Value that bpf_get_attach_cookie() returns in the program. */
 			__u64 cookie;
 		} tracing;
 		/** For BPF_NETFILTER (Linux 6.4). */
@@ -751,7 +751,7 @@ struct bpf_link_create_opts {
 			__u32 pf;
 			/** `NF_INET_*` hook. */
 			__u32 hooknum;
-			/** Lower runs earlier. */
+			/** Priority; lower values run earlier. */
 			__s32 priority;
 			/** `BPF_F_NETFILTER_*` flags. */
 			__u32 flags;
@@ -760,7 +760,7 @@ struct bpf_link_create_opts {
 		struct {
 			/** Program or link to attach before or after; not with relative_id. */
 			__u32 relative_fd;
-			/** Its id, instead of a descriptor. */
+			/** Id of that program or link; not with relative_fd. */
 			__u32 relative_id;
 			/** Attach only if the hook is at this revision; 0 for any. */
 			__u64 expected_revision;
@@ -769,7 +769,7 @@ struct bpf_link_create_opts {
 		struct {
 			/** Program or link to attach before or after; not with relative_id. */
 			__u32 relative_fd;
-			/** Its id, instead of a descriptor. */
+			/** Id of that program or link; not with relative_fd. */
 			__u32 relative_id;
 			/** Attach only if the hook is at this revision; 0 for any. */
 			__u64 expected_revision;
@@ -778,14 +778,14 @@ struct bpf_link_create_opts {
 		struct {
 			/** Program or link to attach before or after; not with relative_id. */
 			__u32 relative_fd;
-			/** Its id, instead of a descriptor. */
+			/** Id of that program or link; not with relative_fd. */
 			__u32 relative_id;
 			/** Attach only if the hook is at this revision; 0 for any. */
 			__u64 expected_revision;
 		} cgroup;
 		/** For BPF_TRACE_FENTRY_MULTI, BPF_TRACE_FEXIT_MULTI and BPF_TRACE_FSESSION_MULTI (Linux 7.2). */
 		struct {
-			/** BTF types of the functions. */
+			/** Array of the BTF types of the functions. */
 			const __u32 *ids;
 			/** A cookie for each, or NULL. */
 			const __u64 *cookies;
@@ -801,20 +801,20 @@ struct bpf_link_create_opts {
 struct bpf_link_update_opts {
 	/** Size of this struct, for forward and backward compatibility. */
 	size_t sz;
-	/** BPF_F_REPLACE: replace only if the link holds old_prog_fd or old_map_fd now. */
+	/** BPF_F_REPLACE: replace only if old_prog_fd or old_map_fd is the current one of the link. */
 	__u32 flags;
-	/** The program that is to be replaced. */
+	/** The program expected to be replaced, with BPF_F_REPLACE. */
 	__u32 old_prog_fd;
-	/** The struct_ops map that is to be replaced (Linux 6.4); not with old_prog_fd. */
+	/** The struct_ops map expected to be replaced, with BPF_F_REPLACE (Linux 6.4); not with old_prog_fd. */
 	__u32 old_map_fd;
 };
 #define bpf_link_update_opts__last_field old_map_fd
 
 /**
- * Attach a program through a link, which holds the attachment.
+ * Attach a program, and create a link that holds the attachment.
  *
- * For the attach types of fentry, fexit, fmod_ret, LSM and raw tracepoints without options, and on
- * a kernel that cannot create such a link, it does what bpf_raw_tracepoint_open() does.
+ * If the kernel cannot create a link for the attach types of fentry, fexit, fmod_ret, LSM and raw
+ * tracepoints, and target_fd and all options are 0, it falls back to bpf_raw_tracepoint_open().
  *
  * @param prog_fd      the program (for struct_ops the map)
  * @param target_fd    what to attach to: a cgroup, a network namespace, a perf event, a program; for TCX, netkit and XDP the index of a network device
@@ -822,10 +822,10 @@ struct bpf_link_update_opts {
  * @param opts         options, or NULL
  * @return descriptor of the link, to be closed by the caller, or a negative error code (also in errno):
  *   - EBADF: a descriptor is invalid
- *   - EINVAL: invalid combination of program, target, attach type and options; options that
- *     belong to another attach type; relative_fd and relative_id both given; bad opts
+ *   - EINVAL: invalid combination of program, target, attach type and options; options of another
+ *     attach type; relative_fd and relative_id both given; invalid opts
  *   - EPERM: the caller lacks the capability required to attach this type of program
- *   - EBUSY: another program is attached there exclusively
+ *   - EBUSY: a program is attached there that does not allow another one
  *   - EOPNOTSUPP, ENOTSUPP (524): the kernel was built without support for it
  *
  * Since Linux 5.7. See bpf(2), BPF_LINK_CREATE.
@@ -844,8 +844,8 @@ int bpf_link_create(int prog_fd,
  * @param opts         options, or NULL
  * @return 0, or a negative error code (also in errno):
  *   - EBADF: a descriptor is invalid
- *   - EINVAL: the program does not fit the link; old_prog_fd and old_map_fd both given; bad opts
- *   - EPERM: BPF_F_REPLACE, and the link holds another program
+ *   - EINVAL: the program does not match the link; old_prog_fd and old_map_fd both given; invalid opts
+ *   - EPERM: BPF_F_REPLACE is set, and the link has another program
  *   - ENOLINK: the link is detached
  *
  * Since Linux 5.7. See bpf(2), BPF_LINK_UPDATE.
@@ -861,7 +861,7 @@ int bpf_link_update(int link_fd,
  * @param link_fd  the link
  * @return 0, or a negative error code (also in errno):
  *   - EBADF: link_fd is invalid
- *   - EINVAL: link_fd is not a link
+ *   - EINVAL: link_fd does not refer to a link
  *   - EOPNOTSUPP: links of this type cannot be detached; close them
  *
  * Since Linux 5.9. See bpf(2), BPF_LINK_DETACH.
@@ -869,12 +869,12 @@ int bpf_link_update(int link_fd,
 LIBBPF_API int bpf_link_detach(int link_fd);
 
 /**
- * Create an iterator from an iterator link; reading from it runs the program.
+ * Create an iterator from an iterator link. Reading from the iterator runs the program.
  *
  * @param link_fd  link created with BPF_TRACE_ITER
  * @return descriptor to read from, to be closed by the caller, or a negative error code (also in errno):
  *   - EBADF: link_fd is invalid
- *   - EINVAL: link_fd is not an iterator link
+ *   - EINVAL: link_fd does not refer to an iterator link
  *
  * Since Linux 5.8. See bpf(2), BPF_ITER_CREATE.
  */
@@ -897,7 +897,7 @@ struct bpf_prog_attach_opts {
 	};
 	/** Program or link to attach before or after (Linux 6.6); not with relative_id. */
 	int relative_fd;
-	/** Its id, instead of a descriptor. */
+	/** Id of that program or link; not with relative_fd. */
 	__u32 relative_id;
 	/** Attach only if the hook is at this revision (Linux 6.6); 0 for any. */
 	__u64 expected_revision;
@@ -911,9 +911,9 @@ struct bpf_prog_detach_opts {
 	size_t sz;
 	/** `BPF_F_*` flags. */
 	__u32 flags;
-	/** Detach what is before or after this program or link (Linux 6.6); not with relative_id. */
+	/** Detach the program before or after this program or link (Linux 6.6); not with relative_id. */
 	int relative_fd;
-	/** Its id, instead of a descriptor. */
+	/** Id of that program or link; not with relative_fd. */
 	__u32 relative_id;
 	/** Detach only if the hook is at this revision (Linux 6.6); 0 for any. */
 	__u64 expected_revision;
@@ -925,16 +925,16 @@ struct bpf_prog_detach_opts {
 struct bpf_prog_query_opts {
 	/** Size of this struct, for forward and backward compatibility. */
 	size_t sz;
-	/** BPF_F_QUERY_EFFECTIVE: also what is inherited. */
+	/** BPF_F_QUERY_EFFECTIVE: include programs inherited from parent cgroups. */
 	__u32 query_flags;
 	/** Out: flags of the hook. */
 	__u32 attach_flags;
-	/** Array for the ids of the programs, in order; may be NULL. */
+	/** Array for the ids of the programs, in the order in which they run; may be NULL. */
 	__u32 *prog_ids;
 	union {
 		/** Older name of count. */
 		__u32 prog_cnt;
-		/** In: capacity of each array, in elements. Out: how many programs are attached. */
+		/** In: capacity of each array, in elements. Out: number of programs attached. */
 		__u32 count;
 	};
 	/** Array for the attach flags of each program (Linux 6.0); may be NULL. */
@@ -967,7 +967,7 @@ int bpf_prog_attach(int prog_fd,
 		    unsigned int flags);
 
 /**
- * Detach the program of a hook that has only one.
+ * Detach the program from a hook that has only one.
  *
  * @param attachable_fd  the hook
  * @param type           `BPF_*` attach type
@@ -998,8 +998,8 @@ LIBBPF_API int bpf_prog_detach2(int prog_fd, int attachable_fd, enum bpf_attach_
  * @param opts     options, or NULL
  * @return 0, or a negative error code (also in errno):
  *   - EBADF: a descriptor is invalid
- *   - EINVAL: invalid combination of program, hook, type and flags; relative_fd and relative_id both given; bad opts
- *   - EPERM: needs CAP_NET_ADMIN, for some hooks more; or a parent cgroup does not allow it
+ *   - EINVAL: invalid combination of program, hook, type and flags; relative_fd and relative_id both given; invalid opts
+ *   - EPERM: the caller lacks CAP_NET_ADMIN or what else the hook requires, or a parent cgroup forbids it
  *   - EEXIST: the program is attached there already
  *   - ESTALE: the hook is not at expected_revision
  *
@@ -1021,8 +1021,8 @@ int bpf_prog_attach_opts(int prog_fd,
  * @return 0, or a negative error code (also in errno):
  *   - EBADF: a descriptor is invalid
  *   - ENOENT: the program is not attached there
- *   - EINVAL: invalid combination of program, hook and type; relative_fd and relative_id both given; bad opts
- *   - EPERM: needs CAP_NET_ADMIN, for some hooks more
+ *   - EINVAL: invalid combination of program, hook and type; relative_fd and relative_id both given; invalid opts
+ *   - EPERM: the caller lacks CAP_NET_ADMIN or what else the hook requires
  *   - ESTALE: the hook is not at expected_revision
  *
  * Since Linux 4.10. See bpf(2), BPF_PROG_DETACH.
@@ -1034,18 +1034,18 @@ int bpf_prog_detach_opts(int prog_fd,
 			 const struct bpf_prog_detach_opts *opts);
 
 /**
- * Query what is attached to a hook, with options.
+ * Query the programs attached to a hook, with options.
  *
- * The outputs attach_flags, count and revision are written on failure too.
+ * The outputs attach_flags, count and revision are also written on failure.
  *
  * @param target  the hook, as for bpf_prog_attach_opts()
  * @param type    `BPF_*` attach type
  * @param opts    options and outputs, or NULL
  * @return 0, or a negative error code (also in errno):
  *   - EBADF: target is invalid
- *   - EINVAL: invalid combination of hook, type and flags; bad opts
+ *   - EINVAL: invalid combination of hook, type and flags; invalid opts
  *   - ENOSPC: the arrays are too small; count is the number of programs attached
- *   - EPERM: needs CAP_NET_ADMIN
+ *   - EPERM: the caller lacks CAP_NET_ADMIN
  *
  * Since Linux 4.15. See bpf(2), BPF_PROG_QUERY.
  */
@@ -1055,14 +1055,14 @@ int bpf_prog_query_opts(int target,
 			struct bpf_prog_query_opts *opts);
 
 /**
- * Query what is attached to a hook.
+ * Query the programs attached to a hook.
  *
  * @param target_fd     the hook
  * @param type          `BPF_*` attach type
- * @param query_flags   BPF_F_QUERY_EFFECTIVE: also what is inherited
+ * @param query_flags   BPF_F_QUERY_EFFECTIVE: include programs inherited from parent cgroups
  * @param attach_flags  out, also on failure: flags of the hook; may be NULL
- * @param prog_ids      out: the ids of the programs, in order; may be NULL
- * @param prog_cnt      in: capacity of prog_ids, in elements; out, also on failure: how many programs are attached
+ * @param prog_ids      out: array for the ids of the programs, in the order in which they run; may be NULL
+ * @param prog_cnt      in: capacity of prog_ids, in elements; out, also on failure: number of programs attached
  * @return 0, or a negative error code (also in errno): as bpf_prog_query_opts(), and
  *   - EINVAL: prog_cnt is NULL
  *
@@ -1076,15 +1076,15 @@ int bpf_prog_query(int target_fd,
 		   __u32 *prog_ids,
 		   __u32 *prog_cnt);
 
-/* ---- Common to all objects: ids, descriptors by id, information, pins in a BPF file system. ---- */
+/* ---- For all kinds of objects: ids, descriptors by id, information, pins in a BPF file system. ---- */
 
 /** Options of bpf_obj_pin_opts(). */
 struct bpf_obj_pin_opts {
 	/** Size of this struct, for forward and backward compatibility. */
 	size_t sz;
-	/** BPF_F_PATH_FD, if path_fd is given (Linux 6.5). */
+	/** BPF_F_PATH_FD to use path_fd (Linux 6.5). */
 	__u32 file_flags;
-	/** Directory that a relative path starts from (Linux 6.5). */
+	/** Directory that a relative path is relative to, with BPF_F_PATH_FD (Linux 6.5). */
 	int path_fd;
 	size_t :0;
 };
@@ -1094,9 +1094,9 @@ struct bpf_obj_pin_opts {
 struct bpf_obj_get_opts {
 	/** Size of this struct, for forward and backward compatibility. */
 	size_t sz;
-	/** BPF_F_RDONLY, BPF_F_WRONLY (Linux 4.15); BPF_F_PATH_FD, if path_fd is given (Linux 6.5). */
+	/** BPF_F_RDONLY, BPF_F_WRONLY (Linux 4.15); BPF_F_PATH_FD to use path_fd (Linux 6.5). */
 	__u32 file_flags;
-	/** Directory that a relative path starts from (Linux 6.5). */
+	/** Directory that a relative path is relative to, with BPF_F_PATH_FD (Linux 6.5). */
 	int path_fd;
 	size_t :0;
 };
@@ -1115,10 +1115,10 @@ struct bpf_get_fd_by_id_opts {
 #define bpf_get_fd_by_id_opts__last_field token_fd
 
 /**
- * Pin an object: give it a name in a BPF file system, which keeps it alive.
+ * Pin an object: create a file for it in a BPF file system, which keeps it alive.
  *
  * @param fd        map, program, link or BTF object
- * @param pathname  the name; the file must not exist yet
+ * @param pathname  path of the file; it must not exist yet
  * @return 0, or a negative error code (also in errno): as bpf_obj_pin_opts()
  *
  * Since Linux 4.4. See bpf(2), BPF_OBJ_PIN.
@@ -1129,14 +1129,14 @@ LIBBPF_API int bpf_obj_pin(int fd, const char *pathname);
  * Pin an object, with options.
  *
  * @param fd        map, program, link or BTF object
- * @param pathname  the name; the file must not exist yet
+ * @param pathname  path of the file; it must not exist yet
  * @param opts      options, or NULL
  * @return 0, or a negative error code (also in errno):
  *   - EBADF: fd is invalid
  *   - EEXIST: the file exists
  *   - ENOENT: a directory of the path does not exist
- *   - EINVAL: fd cannot be pinned, unknown flags, bad opts
- *   - EPERM: the file system is not a BPF file system, or the caller lacks the permission
+ *   - EINVAL: fd refers to an object that cannot be pinned; unknown flags; invalid opts
+ *   - EPERM: the directory is not in a BPF file system, or the caller lacks permission
  *
  * Since Linux 4.4. See bpf(2), BPF_OBJ_PIN.
  */
@@ -1145,7 +1145,7 @@ LIBBPF_API int bpf_obj_pin_opts(int fd, const char *pathname, const struct bpf_o
 /**
  * Open a pinned object.
  *
- * @param pathname  its name in a BPF file system
+ * @param pathname  path of its file in a BPF file system
  * @return descriptor, to be closed by the caller, or a negative error code (also in errno): as bpf_obj_get_opts()
  *
  * Since Linux 4.4. See bpf(2), BPF_OBJ_GET.
@@ -1156,26 +1156,26 @@ int bpf_obj_get(const char *pathname);
 /**
  * Open a pinned object, with options.
  *
- * @param pathname  its name in a BPF file system
+ * @param pathname  path of its file in a BPF file system
  * @param opts      options, or NULL
  * @return descriptor, to be closed by the caller, or a negative error code (also in errno):
  *   - ENOENT: the file does not exist
- *   - EACCES: the file is not a pinned object, or may not be opened in this mode
- *   - EINVAL: unknown flags, bad opts
- *   - EPERM: needs CAP_BPF, unless the system allows unprivileged bpf(2)
+ *   - EACCES: the file is not a pinned object, or the caller may not open it in this mode
+ *   - EINVAL: unknown flags; invalid opts
+ *   - EPERM: the caller lacks CAP_BPF, and the system does not allow unprivileged bpf(2)
  *
  * Since Linux 4.4. See bpf(2), BPF_OBJ_GET.
  */
 LIBBPF_API int bpf_obj_get_opts(const char *pathname, const struct bpf_obj_get_opts *opts);
 
 /**
- * Find the program with the next id, to iterate over all programs.
+ * Get the next program id, to iterate over all programs.
  *
- * @param start_id  id to start after; 0 for the first
+ * @param start_id  the previous id; 0 for the first
  * @param next_id   out: the id; written on success only
  * @return 0, or a negative error code (also in errno):
- *   - ENOENT: there is no object with a higher id
- *   - EPERM: needs CAP_SYS_ADMIN
+ *   - ENOENT: no object has a higher id
+ *   - EPERM: the caller lacks CAP_SYS_ADMIN
  *   - EINVAL: next_id is NULL
  *
  * Since Linux 4.13. See bpf(2), BPF_PROG_GET_NEXT_ID.
@@ -1183,7 +1183,7 @@ LIBBPF_API int bpf_obj_get_opts(const char *pathname, const struct bpf_obj_get_o
 LIBBPF_API int bpf_prog_get_next_id(__u32 start_id, __u32 *next_id);
 
 /**
- * Find the map with the next id, to iterate over all maps.
+ * Get the next map id, to iterate over all maps.
  *
  * The parameters and the result are those of bpf_prog_get_next_id().
  *
@@ -1192,7 +1192,7 @@ LIBBPF_API int bpf_prog_get_next_id(__u32 start_id, __u32 *next_id);
 LIBBPF_API int bpf_map_get_next_id(__u32 start_id, __u32 *next_id);
 
 /**
- * Find the BTF object with the next id, to iterate over all BTF objects.
+ * Get the next BTF object id, to iterate over all BTF objects.
  *
  * The parameters and the result are those of bpf_prog_get_next_id().
  *
@@ -1201,7 +1201,7 @@ LIBBPF_API int bpf_map_get_next_id(__u32 start_id, __u32 *next_id);
 LIBBPF_API int bpf_btf_get_next_id(__u32 start_id, __u32 *next_id);
 
 /**
- * Find the link with the next id, to iterate over all links.
+ * Get the next link id, to iterate over all links.
  *
  * The parameters and the result are those of bpf_prog_get_next_id().
  *
@@ -1226,9 +1226,9 @@ int bpf_prog_get_fd_by_id(__u32 id);
  * @param id    the id
  * @param opts  options, or NULL
  * @return descriptor, to be closed by the caller, or a negative error code (also in errno):
- *   - ENOENT: there is no object with this id
- *   - EPERM: needs CAP_SYS_ADMIN
- *   - EINVAL: unknown flags, bad opts
+ *   - ENOENT: no object has this id
+ *   - EPERM: the caller lacks CAP_SYS_ADMIN
+ *   - EINVAL: unknown flags; invalid opts
  *
  * Since Linux 4.13. See bpf(2), BPF_PROG_GET_FD_BY_ID.
  */
@@ -1268,7 +1268,7 @@ int bpf_btf_get_fd_by_id(__u32 id);
 /**
  * Open a BTF object by its id, with options.
  *
- * The parameters and the result are those of bpf_prog_get_fd_by_id_opts(); only this one sends
+ * The parameters and the result are those of bpf_prog_get_fd_by_id_opts(). Only this function uses
  * opts->token_fd.
  *
  * Since Linux 4.18. See bpf(2), BPF_BTF_GET_FD_BY_ID.
@@ -1299,13 +1299,13 @@ LIBBPF_API int bpf_link_get_fd_by_id_opts(__u32 id, const struct bpf_get_fd_by_i
  * Get information about an object of any kind.
  *
  * @param bpf_fd    map, program, link or BTF object
- * @param info      in and out: struct bpf_map_info, bpf_prog_info, bpf_link_info or bpf_btf_info; zeroed, or with
- *                  the pointers and sizes set that the kernel is to fill
- * @param info_len  in: size of info, in bytes; out: how much of it the kernel filled, on success only
+ * @param info      in and out: struct bpf_map_info, bpf_prog_info, bpf_link_info or bpf_btf_info; zeroed, except
+ *                  for pointers to buffers to be filled and the sizes of those
+ * @param info_len  in: size of info, in bytes; out: number of bytes that the kernel filled, on success only
  * @return 0, or a negative error code (also in errno):
  *   - EBADF: bpf_fd is invalid
- *   - EINVAL: bpf_fd is not a BPF object, or info_len is NULL
- *   - E2BIG: info is larger than the kernel's and the surplus is not zero
+ *   - EINVAL: bpf_fd does not refer to a BPF object, or info_len is NULL
+ *   - E2BIG: info is larger than the kernel's struct, and the excess bytes are not zero
  *   - EFAULT: a pointer is invalid
  *
  * Since Linux 4.13. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
@@ -1320,7 +1320,7 @@ int bpf_obj_get_info_by_fd(int bpf_fd,
  *
  * @param prog_fd   the program
  * @param info      in and out, as for bpf_obj_get_info_by_fd()
- * @param info_len  in: size of info, in bytes; out: how much of it the kernel filled, on success only
+ * @param info_len  in: size of info, in bytes; out: number of bytes that the kernel filled, on success only
  * @return 0, or a negative error code (also in errno): as bpf_obj_get_info_by_fd()
  *
  * Since Linux 4.13. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
@@ -1335,7 +1335,7 @@ int bpf_prog_get_info_by_fd(int prog_fd,
  *
  * @param map_fd    the map
  * @param info      in and out, as for bpf_obj_get_info_by_fd()
- * @param info_len  in: size of info, in bytes; out: how much of it the kernel filled, on success only
+ * @param info_len  in: size of info, in bytes; out: number of bytes that the kernel filled, on success only
  * @return 0, or a negative error code (also in errno): as bpf_obj_get_info_by_fd()
  *
  * Since Linux 4.13. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
@@ -1350,7 +1350,7 @@ int bpf_map_get_info_by_fd(int map_fd,
  *
  * @param btf_fd    the BTF object
  * @param info      in and out, as for bpf_obj_get_info_by_fd()
- * @param info_len  in: size of info, in bytes; out: how much of it the kernel filled, on success only
+ * @param info_len  in: size of info, in bytes; out: number of bytes that the kernel filled, on success only
  * @return 0, or a negative error code (also in errno): as bpf_obj_get_info_by_fd()
  *
  * Since Linux 4.18. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
@@ -1365,7 +1365,7 @@ int bpf_btf_get_info_by_fd(int btf_fd,
  *
  * @param link_fd   the link
  * @param info      in and out, as for bpf_obj_get_info_by_fd()
- * @param info_len  in: size of info, in bytes; out: how much of it the kernel filled, on success only
+ * @param info_len  in: size of info, in bytes; out: number of bytes that the kernel filled, on success only
  * @return 0, or a negative error code (also in errno): as bpf_obj_get_info_by_fd()
  *
  * Since Linux 5.8. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
@@ -1381,9 +1381,9 @@ int bpf_link_get_info_by_fd(int link_fd,
 struct bpf_raw_tp_opts {
 	/** Size of this struct, for forward and backward compatibility. */
 	size_t sz;
-	/** Name of the tracepoint; NULL for programs that name their target when they are loaded. */
+	/** Name of the tracepoint; NULL for programs whose target was set when they were loaded. */
 	const char *tp_name;
-	/** What bpf_get_attach_cookie() returns in the program (Linux 6.10). */
+	/** Value that bpf_get_attach_cookie() returns in the program (Linux 6.10). */
 	__u64 cookie;
 	size_t :0;
 };
@@ -1395,10 +1395,10 @@ struct bpf_raw_tp_opts {
  * @param prog_fd  the program
  * @param opts     options, or NULL
  * @return descriptor that holds the attachment, to be closed by the caller, or a negative error code (also in errno):
- *   - ENOENT: there is no such tracepoint
+ *   - ENOENT: the tracepoint does not exist
  *   - EBADF: prog_fd is invalid
- *   - EINVAL: the program is of the wrong type; bad opts
- *   - EPERM: needs CAP_PERFMON
+ *   - EINVAL: the program is of the wrong type; invalid opts
+ *   - EPERM: the caller lacks CAP_PERFMON
  *
  * Since Linux 4.17. See bpf(2), BPF_RAW_TRACEPOINT_OPEN.
  */
@@ -1409,7 +1409,7 @@ int bpf_raw_tracepoint_open_opts(int prog_fd,
 /**
  * Attach a program to a raw tracepoint.
  *
- * @param name     name of the tracepoint; NULL for programs that name their target when they are loaded
+ * @param name     name of the tracepoint; NULL for programs whose target was set when they were loaded
  * @param prog_fd  the program
  * @return descriptor that holds the attachment, to be closed by the caller, or a negative error code (also in errno):
  *   as bpf_raw_tracepoint_open_opts()
@@ -1421,26 +1421,26 @@ int bpf_raw_tracepoint_open(const char *name,
 			    int prog_fd);
 
 /**
- * Query which perf event or raw tracepoint a task's descriptor is, and which program is attached to it.
+ * Query which perf event or raw tracepoint a task's descriptor refers to, and which program is attached to it.
  *
- * The outputs are written on failure too; none but buf may be NULL.
+ * The outputs are also written on failure. Only buf may be NULL.
  *
  * @param pid           the task
  * @param fd            a descriptor of that task
- * @param flags         0
- * @param buf           out: the name of the tracepoint, function or file, null-terminated; may be NULL
+ * @param flags         must be 0
+ * @param buf           out: the name of the tracepoint, function or file, NUL-terminated; may be NULL
  * @param buf_len       in: size of buf, in bytes; out: length of the name
  * @param prog_id       out: id of the program
  * @param fd_type       out: `BPF_FD_TYPE_*`
  * @param probe_offset  out: offset in the function or file, for probes
  * @param probe_addr    out: address of the function, for probes
  * @return 0, or a negative error code (also in errno):
- *   - ENOENT: there is no such task
+ *   - ENOENT: the task does not exist
  *   - EBADF: the task has no such descriptor
  *   - ENOSPC: buf is too small and holds a truncated name
  *   - EINVAL: an output is NULL, or flags is not 0
- *   - ENOTSUPP (524): the descriptor is neither a perf event nor a raw tracepoint
- *   - EPERM: needs CAP_SYS_ADMIN
+ *   - ENOTSUPP (524): the descriptor refers to neither a perf event nor a raw tracepoint
+ *   - EPERM: the caller lacks CAP_SYS_ADMIN
  *
  * Since Linux 4.18. See bpf(2), BPF_TASK_FD_QUERY.
  */
@@ -1456,12 +1456,12 @@ int bpf_task_fd_query(int pid,
 		      __u64 *probe_addr);
 
 /**
- * Enable statistics in the kernel, as long as the returned descriptor is open.
+ * Enable statistics in the kernel for as long as the returned descriptor is open.
  *
- * @param type  BPF_STATS_RUN_TIME: how often programs run and for how long
+ * @param type  BPF_STATS_RUN_TIME: the number of runs and the run time of each program
  * @return descriptor, to be closed by the caller, or a negative error code (also in errno):
  *   - EINVAL: unknown type
- *   - EPERM: needs CAP_SYS_ADMIN
+ *   - EPERM: the caller lacks CAP_SYS_ADMIN
  *
  * Since Linux 5.8. See bpf(2), BPF_ENABLE_STATS.
  */
@@ -1491,10 +1491,10 @@ struct bpf_token_create_opts {
  * @param opts      options, or NULL
  * @return descriptor of the token, to be closed by the caller, or a negative error code (also in errno):
  *   - EBADF: bpffs_fd is invalid
- *   - EINVAL: bpffs_fd is not the root of a BPF file system; bad opts, or an older kernel
+ *   - EINVAL: bpffs_fd is not the root of a BPF file system; invalid opts, or the kernel does not support this command
  *   - ENOENT: the file system delegates nothing
- *   - EPERM: needs CAP_BPF in the user namespace of the file system
- *   - EOPNOTSUPP: that namespace is the initial one, which needs no token
+ *   - EPERM: the caller lacks CAP_BPF in the user namespace of the file system
+ *   - EOPNOTSUPP: that user namespace is the initial one, in which no token is needed
  *
  * Since Linux 6.9. See bpf(2), BPF_TOKEN_CREATE.
  */
@@ -1505,16 +1505,17 @@ int bpf_token_create(int bpffs_fd,
 /* ---- Settings of the process, and libbpf's older error convention. ---- */
 
 /**
- * Set what RLIMIT_MEMLOCK is raised to, on kernels that charge BPF memory to it (before 5.11).
+ * Set the value that RLIMIT_MEMLOCK is raised to, on kernels that charge BPF memory to it (before 5.11).
  *
  * The limit is raised once, before the first map, program or BTF; by default to infinity. If
  * libbpf is loaded too, its own limit is set to the same value.
  *
  * @param memlock_bytes  the limit, in bytes; 0 to leave it unchanged
  * @return 0, or a negative error code (also in errno):
- *   - EBUSY: it has been raised already
+ *   - EBUSY: the limit has already been raised
  */
-LIBBPF_API int libbpf_set_memlock_rlim(size_t memlock_bytes);
+LIBBPF_API
+int libbpf_set_memlock_rlim(size_t memlock_bytes);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -2,10 +2,10 @@
 /*
  * Macros that bpf.h and its users share. Written by hand; bpf.h is generated.
  *
- * The include guard is libbpf's own: a program that also includes libbpf's headers sees
- * each of these once.
+ * The include guard is libbpf's, so a program that also includes libbpf's headers gets these
+ * definitions only once.
  */
-#pragma GCC system_header /* see bpf.h; and members left out of LIBBPF_OPTS are zero on purpose */
+#pragma GCC system_header /* see bpf.h; also, members omitted from LIBBPF_OPTS are zero on purpose */
 
 #ifndef __LIBBPF_LIBBPF_COMMON_H
 #define __LIBBPF_LIBBPF_COMMON_H
@@ -24,7 +24,7 @@
 #define LIBBPF_DEPRECATED_SINCE(major, minor, msg) \
 	__LIBBPF_SINCE_##major##_##minor(LIBBPF_DEPRECATED("since libbpf " #major "." #minor ": " msg))
 
-/* Whether the headers are of that release or a later one. */
+/* True if the headers are those of this release or a later one. */
 #define __LIBBPF_CURRENT_VERSION_GEQ(major, minor) \
 	(LIBBPF_MAJOR_VERSION > (major) || (LIBBPF_MAJOR_VERSION == (major) && LIBBPF_MINOR_VERSION >= (minor)))
 
@@ -79,9 +79,9 @@
 #endif
 
 /*
- * LIBBPF_OPTS(TYPE, NAME, .member = value, ...) declares a struct TYPE called NAME with sz set,
- * the given members set and all else zero. That includes padding, which is zeroed first: the
- * library rejects bytes that are not zero after the last member it knows.
+ * LIBBPF_OPTS(TYPE, NAME, .member = value, ...) declares a struct TYPE called NAME, in which sz
+ * and the given members are set and everything else is zero. Padding is zeroed too, because the
+ * library rejects structs with non-zero bytes after the last member it knows.
  */
 #define LIBBPF_OPTS(TYPE, NAME, ...)                                                    \
 	struct TYPE NAME = (memset(&NAME, 0, sizeof(NAME)), __SYSBPF_LEFT_OUT_IS_ZERO(  \
@@ -90,8 +90,8 @@
 #endif /* __LIBBPF_LIBBPF_COMMON_H */
 
 /*
- * In C++, clang 19 and newer warn of members that a designated initializer leaves out, in a system
- * header too. Outside the guard, like what uses it below.
+ * In C++, clang 19 and newer warn about members that a designated initializer omits, even in system
+ * headers. This macro is outside the guard because LIBBPF_OPTS_RESET below, which uses it, is.
  */
 #ifndef __SYSBPF_LEFT_OUT_IS_ZERO
 #define __SYSBPF_LEFT_OUT_IS_ZERO(...) __VA_ARGS__
@@ -107,9 +107,9 @@
 #endif
 #endif
 
-/* Below the guard: an older libbpf_common.h of libbpf's own, included first, has no such macro. */
+/* Outside the guard: if an older libbpf_common.h of libbpf was included first, it lacks this macro. */
 #ifndef LIBBPF_OPTS_RESET
-/* LIBBPF_OPTS_RESET(NAME, .member = value, ...) sets NAME anew; the values may use the old ones. */
+/* LIBBPF_OPTS_RESET(NAME, .member = value, ...) sets NAME again; the values may refer to its old members. */
 #define LIBBPF_OPTS_RESET(NAME, ...)                                                    \
 	do {                                                                            \
 		__typeof__(NAME) NAME##_new = (memset(&NAME##_new, 0, sizeof(NAME)), __SYSBPF_LEFT_OUT_IS_ZERO( \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What programs written before libbpf 1.0 still call. Written by hand; the guard is libbpf's own.
+ * Functions for programs written before libbpf 1.0. Written by hand; the include guard is libbpf's.
  */
 #pragma GCC system_header /* see bpf.h */
 
@@ -14,14 +14,14 @@
 
 #include <bpf/libbpf_common.h>
 
-/* The older name. */
+/* The older name of LIBBPF_OPTS. */
 #define DECLARE_LIBBPF_OPTS LIBBPF_OPTS
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Features of libbpf 1.0 that a program could enable before that release. All are always on now. */
+/* Features of libbpf 1.0 that programs could enable in earlier releases. All of them are always on now. */
 enum libbpf_strict_mode {
 	LIBBPF_STRICT_ALL = 0xffffffff,
 	LIBBPF_STRICT_NONE = 0x00,
@@ -44,17 +44,17 @@ enum libbpf_strict_mode {
 LIBBPF_API int libbpf_set_strict_mode(enum libbpf_strict_mode mode);
 
 /*
- * The error of a call that returned a pointer. Call it immediately after the failing call: for
- * NULL it returns what errno says.
+ * The error code of a function that returned a pointer. Call it immediately after the failing
+ * function: for NULL, the error code is taken from errno.
  *
- * @param ptr  what the call returned
- * @return 0 for a valid pointer; else the negative error code, also in errno
+ * @param ptr  the pointer that the function returned
+ * @return 0 for a valid pointer; otherwise the negative error code, also in errno
  */
 LIBBPF_API long libbpf_get_error(const void *ptr);
 
 /*
- * Calls on objects, which libbpf provides: programs that use them are linked against libbpf as
- * well as this library.
+ * Functions for objects, which libbpf provides: programs that use them are linked against libbpf
+ * as well as this library.
  */
 struct btf;
 struct btf_ext;

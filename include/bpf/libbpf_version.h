@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The release of libbpf whose calls a program may use.
+ * The release of libbpf whose functions a program can use.
  *
- * Where libbpf's own headers lie further down the include path, a program that includes
- * libbpf.h gets theirs, so their version is the one to go by. The guard is theirs too.
+ * If libbpf's own headers are further down the include path, a program that includes libbpf.h
+ * gets that one, so this header uses the version of those headers. The include guard is
+ * libbpf's too.
  */
 #pragma GCC system_header /* see bpf.h */
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _refused() -> str:
-    """Why this process may not use bpf; empty if it may."""
+    """Why this process may not use bpf(2); empty if it may."""
     try:
         sysbpf.Map.create(bpf.BPF_MAP_TYPE_HASH, 4, 4, 1).close()
         list(sysbpf.maps())
@@ -70,14 +70,14 @@ def as_nobody() -> Callable[[Callable[[], object]], str]:
 
 @pytest.fixture
 def numbers(kernel: None) -> Iterator[sysbpf.Map[int, int]]:
-    """A hash from one number to another."""
+    """A hash map of numbers."""
     with sysbpf.Map.create(bpf.BPF_MAP_TYPE_HASH, 4, 8, 5000, name="numbers") as created:
         yield created.keys_as(ctypes.c_uint32).values_as(ctypes.c_uint64)
 
 
 @pytest.fixture
 def bpffs(kernel: None, tmp_path: Path) -> Iterator[str]:
-    """A bpf file system of the test's own."""
+    """A bpf file system of its own."""
     path = str(tmp_path / "bpf")
     os.mkdir(path)
     mounted = subprocess.run(["mount", "-t", "bpf", "bpf", path], capture_output=True, text=True)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Whether memory that pointers in structs point to outlives the caller's temporaries, in the struct and in its copies.
+"""Tests that a struct and its copies keep the memory alive that their pointers point to.
 
-test_arguments.py runs this with PYTHONMALLOC=debug, which overwrites memory that is freed. It prints
-each case in which that happened, and a count.
+test_arguments.py runs this with PYTHONMALLOC=debug, which overwrites memory that is freed. It prints each
+case in which the memory was freed, and the number of cases.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sysbpf import bpf
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# One size for each of Python's two allocators.
+# A size for each of Python's two allocators.
 SIZES = (16, 4096)
 
 
@@ -27,7 +27,7 @@ def mark(size: int) -> bytes:
 
 
 def pointers(ctype: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Path and type of each pointer in a struct, in what is in it too."""
+    """Path and type of each pointer in a struct, including nested structs."""
     for field in ctype._fields_:
         name, kind = field[0], field[1]
         if issubclass(kind, (ctypes.Structure, ctypes.Union)):
@@ -43,7 +43,7 @@ def follow(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def values(kind: Any, outputs: bool, size: int) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """What a member of this type can be given, made anew each time, with the mark in it."""
+    """Values for a member of this type: their names, and functions that make a new one with the mark in it."""
     if kind is ctypes.c_void_p:
         yield "array", lambda: (ctypes.c_char * size).from_buffer_copy(mark(size))
         yield "bytearray", lambda: bytearray(mark(size))
@@ -77,7 +77,7 @@ def intact(struct: Any, path: tuple[str, ...], kind: Any) -> bool:
     of = kind._type_
     length = min(16, ctypes.sizeof(of))
     if ctypes.string_at(value, length) == b"\xdd" * length:
-        return False  # Freed; what it pointed to must not be touched.
+        return False  # Freed: the pointers in it must not be followed.
     if of is ctypes.c_char_p:
         return all((value[at] or b"")[:16] == mark(16) for at in range(2))
     if issubclass(of, bpf.bpf_log_opts):
@@ -86,7 +86,7 @@ def intact(struct: Any, path: tuple[str, ...], kind: Any) -> bool:
 
 
 def ways(ctype: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Callable[[Callable[[], Any]], Any]]]:
-    """How a struct with a pointer at this path is made and copied: functions that return what holds the last copy."""
+    """Ways to make and copy a struct with a pointer at this path: functions that return the last copy."""
 
     class Plain(ctypes.Structure):
         _fields_ = (("before", ctypes.c_uint32), ("inner", ctype))
@@ -130,14 +130,14 @@ def ways(ctype: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Callable[[Cal
         return array[1]
 
     def set_again(copied: Callable[[Any], Any], value: Callable[[], Any], start: Callable[[Any], Any]) -> Any:
-        """A copy of a struct that gets other values afterwards, and is copied again between them."""
+        """A copy of a struct whose member is then set several times, with copies in between."""
         struct = start(made(value))
         setattr(follow(struct, path[:-1]), path[-1], value())
         other = copied(struct)
         for _ in range(3):
             setattr(follow(struct, path[:-1]), path[-1], value())
             copied(struct)
-        # No member that is copied later may take away what this one needs.
+        # Later copies must not drop the references of the first.
         setattr(follow(struct, path[:-1]), path[-1], None)
         gc.collect(0)
         return other
@@ -212,7 +212,7 @@ def check_copies() -> Iterator[tuple[bool, str]]:
 
 
 def check_calls() -> Iterator[tuple[bool, str]]:
-    """Options that are a temporary of the caller, while the function runs that gets them."""
+    """Opts that are a temporary of the caller stay alive while the function that gets them runs."""
     for method, function, ctype in (
         (lambda opts: sysbpf.Map.create(1, 4, 4, 1, opts=opts), "bpf_map_create", bpf.bpf_map_create_opts),
         (lambda opts: sysbpf.Program.load(1, bytes(8), license="", opts=opts), "bpf_prog_load", bpf.bpf_prog_load_opts),
@@ -223,7 +223,7 @@ def check_calls() -> Iterator[tuple[bool, str]]:
 
                 def call(*arguments: Any, path: Any = path, kind: Any = kind, seen: list[bool] = seen) -> int:
                     gc.collect(0)
-                    # The library begins a log with a zero.
+                    # Program.load() writes a zero to the beginning of the log.
                     log = arguments[-1].log_buf[0] == b"\0" if path == ("log_buf",) else False
                     seen.append(log or intact(arguments[-1], path, kind))
                     raise OSError(1, "enough")

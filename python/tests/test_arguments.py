@@ -48,7 +48,7 @@ RANGES = {
     "__u32": (0, 2**32 - 1),
     "__u64": (0, 2**64 - 1),
     "size_t": (0, 2 ** (8 * ctypes.sizeof(ctypes.c_size_t)) - 1),
-    # GCC makes an enum without negative constants an unsigned int, and C passes any.
+    # GCC represents an enum without negative constants as unsigned int, and C callers may pass any value of it.
     "enum": (0, 2**32 - 1),
 }
 
@@ -95,7 +95,7 @@ def test_every_number_that_does_not_fit_into_a_parameter_is_rejected_by_name() -
 
 
 def test_numbers_that_fit_are_passed() -> None:
-    # A bad descriptor, a type that no kernel knows: the library and the kernel say so.
+    # The library or the kernel rejects these: a bad descriptor, a type that no kernel knows.
     for fd in (-1, -(2**31), 2**31 - 1):
         with pytest.raises(OSError, match="Bad file descriptor"):
             bpf.bpf_map_freeze(fd)
@@ -164,7 +164,7 @@ def test_numbers_are_checked_where_structs_are_in_structs() -> None:
     array = (bpf.bpf_func_info * 2)()
     with pytest.raises(OverflowError, match=r"bpf_func_info\.type_id: "):
         array[1].type_id = 2**32
-    with pytest.raises(RuntimeError, match=r"OverflowError: bpf_func_info\.type_id: "):  # ctypes says it so
+    with pytest.raises(RuntimeError, match=r"OverflowError: bpf_func_info\.type_id: "):  # by ctypes
         array[1] = (0, 2**32)  # type: ignore[call-overload]
     with pytest.raises(OverflowError, match=r"bpf_insn\.dst_reg: 16 does not fit into 4 bits, which holds 0 to 15"):
         bpf.bpf_insn(0xB7, 16)
@@ -186,7 +186,7 @@ def test_an_array_that_is_a_member_takes_an_array() -> None:
     assert list(bpf.sk_buff(cb=(7,)).cb) == [7, 0, 0, 0, 0]
 
 
-def test_names_that_are_no_members() -> None:
+def test_unknown_members_are_rejected() -> None:
     opts = bpf.bpf_link_create_opts()
     with pytest.raises(AttributeError, match="bpf_link_create_opts__kprobe_multi has no member 'nope'"):
         opts.kprobe_multi.nope = 1
@@ -200,7 +200,7 @@ def test_names_that_are_no_members() -> None:
 
 
 def constants() -> list[object]:
-    """What the interpreter keeps for all code, and a constant of this function."""
+    """A value that the interpreter shares, and a constant of this function."""
     return [bytes(1), bytes([0x2A]), b"", b"\0" * 8]
 
 
@@ -228,7 +228,7 @@ def test_the_kernel_writes_where_c_has_no_const() -> None:
 
 
 @pytest.mark.parametrize("wrong", READ_ONLY, ids=lambda wrong: type(wrong).__name__)
-def test_no_output_parameter_takes_what_must_not_change(wrong: Any) -> None:
+def test_output_parameters_reject_constants(wrong: Any) -> None:
     checked = 0
     for name in FUNCTIONS:
         for parameter, hint in getattr(bpf, name).__annotations__.items():
@@ -241,19 +241,19 @@ def test_no_output_parameter_takes_what_must_not_change(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize("wrong", READ_ONLY, ids=lambda wrong: type(wrong).__name__)
-def test_no_output_member_takes_what_must_not_change(wrong: Any) -> None:
+def test_output_members_reject_constants(wrong: Any) -> None:
     checked = []
     structs: list[Any] = STRUCTS
     for ctype in structs:
         for field in ctype._fields_:
-            # What it names is only read.
+            # The kernel only reads the name.
             if field[0] == "syms":
                 continue
             if field[0] in ctype._outputs_ or issubclass(field[1], ctypes._Pointer):
                 with pytest.raises(TypeError, match=rf"{ctype.__name__}\.{field[0]}: must be .*, not "):
                     setattr(ctype(), field[0], wrong)
                 checked.append(field[0])
-    # What the kernel writes, among what has a type.
+    # Pointers to a type that the kernel writes.
     outputs = {
         "data_out",
         "ctx_out",
@@ -268,7 +268,7 @@ def test_no_output_member_takes_what_must_not_change(wrong: Any) -> None:
 
 
 @pytest.mark.usefixtures("kernel")
-def test_constants_stay_what_they_are() -> None:
+def test_constants_are_not_changed() -> None:
     fd = bpf.bpf_map_create(bpf.BPF_MAP_TYPE_ARRAY, None, 4, 1, 1)
     try:
         bpf.bpf_map_update_elem(fd, bytes(4), b"\x2a", bpf.BPF_ANY)
@@ -279,7 +279,7 @@ def test_constants_stay_what_they_are() -> None:
                 bpf.bpf_map_lookup_elem(fd, bytes(4), constant)  # type: ignore[arg-type]
         assert [bytes([0]), b"a\0b"[1:2], bytes.fromhex("00")] == [bytes(1)] * 3
         assert [repr(constant) for constant in constants()] == BEFORE
-        # What may be written, is.
+        # Memory that may be written is passed.
         array = bytearray(1)
         memories: list[Any] = [array, memoryview(array), ctypes.c_uint8(), ctypes.create_string_buffer(1)]
         for memory in memories:
@@ -297,7 +297,7 @@ def test_memory_of_every_kind() -> None:
     def at(address: int | None, length: int = 8) -> bytes:
         return ctypes.string_at(address or 0, length)
 
-    # Empty, of other items than bytes, not contiguous, by an address.
+    # Empty buffers, items larger than a byte, buffers that are not contiguous, addresses.
     for empty in (b"", bytearray(), memoryview(b""), (ctypes.c_char * 0)()):
         opts.data_in = empty
         assert opts.data_in
@@ -321,7 +321,7 @@ def test_memory_of_every_kind() -> None:
     opts.data_in = held
     with pytest.raises(BufferError):
         held.extend(b"more")
-    # Names.
+    # Strings.
     name = ctypes.create_string_buffer(b"/nowhere")
     with pytest.raises(FileNotFoundError):
         bpf.bpf_obj_get(name)  # type: ignore[arg-type]
@@ -330,7 +330,7 @@ def test_memory_of_every_kind() -> None:
 
 
 def test_a_type_checker_rejects_bytes_where_the_kernel_writes() -> None:
-    """mypy --strict rejects these lines, and would reject the comments if it did not."""
+    """mypy --strict rejects these lines; if it did not, it would report the comments as unused."""
     with pytest.raises(TypeError):
         bpf.bpf_test_run_opts(data_in=b"", data_out=bytes(64))  # type: ignore[arg-type]
     with pytest.raises(TypeError):
@@ -435,14 +435,14 @@ def test_a_struct_that_is_used_again_and_again_keeps_what_it_needs_alone() -> No
                 setattr(opts, member, buffer)
                 del buffer
         gc.collect()
-        # Two that are in use, in the struct and perhaps in a copy that is still there.
+        # Two may be in use: one in the struct, one in a copy that still exists.
         assert sum(buffer() is not None for buffer in memory) <= 4, what
 
 
 # ---- The module ----
 
 
-def test_an_import_of_everything_brings_what_bpf_h_has() -> None:
+def test_a_star_import_has_everything_of_bpf_h() -> None:
     names: dict[str, Any] = {}
     exec("from sysbpf.bpf import *", names)
     del names["__builtins__"]

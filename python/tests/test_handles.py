@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Descriptors: each is closed once, by the object that holds it, and never under a call of another thread."""
+"""Descriptors: each is closed once, by the object that holds it, and never while another thread uses it in a call."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def a_program() -> sysbpf.Program:
 
 @pytest.fixture(params=["map", "typed map", "program", "link", "items"])
 def holder(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any]]:
-    """Something that holds a descriptor, and the object whose it is."""
+    """Something that holds a descriptor, and the object that owns it."""
     if request.param == "map":
         held: Any = a_map()
         yield held, held
@@ -124,7 +124,7 @@ def test_a_shallow_copy_is_the_same_object_once_more() -> None:
     assert not is_open(fd)
 
 
-def test_a_copy_does_not_close_somebody_elses_file() -> None:
+def test_a_copy_does_not_close_the_file_of_another() -> None:
     program = a_program()
     ways: list[Callable[[Any], Any]] = [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))]
     for way in ways:
@@ -138,17 +138,17 @@ def test_a_copy_does_not_close_somebody_elses_file() -> None:
         assert is_open(other.fileno())
 
 
-def test_what_is_known_of_objects_is_copied() -> None:
+def test_infos_are_copied() -> None:
     with a_map() as created, a_program() as program:
         for info in (created.info, program.info):
             assert copy.deepcopy(info) == info
             assert pickle.loads(pickle.dumps(info)) == info
 
 
-# ---- Descriptors that are given ----
+# ---- Descriptors that the caller passes ----
 
 
-def test_a_descriptor_that_is_not_open_is_a_clean_error() -> None:
+def test_a_descriptor_that_is_not_open_is_rejected() -> None:
     for fd in (999_999, -1):
         with pytest.raises(OSError, match=f"descriptor {fd}: Bad file descriptor") as bad:
             sysbpf.Map(fd)
@@ -259,7 +259,7 @@ def test_close_does_not_close_under_a_call(monkeypatch: pytest.MonkeyPatch) -> N
     assert repr(created).endswith(", closed>")
     with pytest.raises(ValueError, match="is closed"):
         created[bytes(4)]
-    # The number is not free for another file while the call needs it.
+    # No other file gets the number while the call needs it.
     others = [os.open("/dev/null", os.O_RDONLY) for _ in range(20)]
     assert fd not in others
     go_on.set()
@@ -296,7 +296,7 @@ def test_other_calls_hold_the_descriptor_too(through: str, monkeypatch: pytest.M
 
 @pytest.fixture
 def many_switches() -> Iterator[None]:
-    """Threads take turns as often as they can."""
+    """Make threads switch as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -305,7 +305,7 @@ def many_switches() -> Iterator[None]:
 
 @pytest.mark.usefixtures("many_switches")
 def test_a_map_that_one_thread_closes_and_others_read() -> None:
-    """Each reader gets values and then "is closed"; never an error of the kernel, or what another file says."""
+    """Each reader gets values, and then "is closed"; never an error of the kernel, nor data of another file."""
     for _ in range(100):
         created = a_map().keys_as(ctypes.c_uint32).values_as(ctypes.c_uint64)
         created[1] = 7
@@ -331,7 +331,7 @@ def test_a_map_that_one_thread_closes_and_others_read() -> None:
         while not all(reads) and not ends:
             pass
         created.close()
-        # Its number is taken again as soon as it is free, by a map with another value.
+        # As soon as the number is free, a map with another value gets it.
         with a_map() as other:
             other[(1).to_bytes(4, sys.byteorder)] = bytes(8)
             for thread in threads:
@@ -393,7 +393,7 @@ class Interrupt:
 
 
 def interrupted(at: int, call: Callable[[], object]) -> str:
-    """What a call raises that is interrupted at an instruction; empty if it ended before."""
+    """What a call raises that is interrupted at this instruction; empty if it ends before."""
     sys.settrace(Interrupt(at))
     try:
         call()
@@ -411,7 +411,7 @@ def pinned_nowhere(held: Any) -> None:
 
 @pytest.mark.parametrize("through", ["lookup", "program", "pin", "close"])
 def test_an_interrupt_at_any_instruction_leaves_nothing_open(through: str) -> None:
-    """It arrives as what it is, and close() closes."""
+    """The caller gets the KeyboardInterrupt, and close() closes the descriptor."""
     use: dict[str, Callable[[Any], object]] = {
         "lookup": lambda held: held[bytes(4)],
         "program": lambda held: held.info,
@@ -434,7 +434,7 @@ def test_an_interrupt_at_any_instruction_leaves_nothing_open(through: str) -> No
     assert calls > (1 if through == "close" else 50)
 
 
-def test_an_interrupt_while_the_last_reference_goes_closes_all_the_same() -> None:
+def test_an_interrupt_while_the_last_reference_is_dropped_still_closes() -> None:
     calls = 0
     while True:
         held = [a_map()]
@@ -513,7 +513,7 @@ def test_errors_come_back_from_process_pools(method: str) -> None:
         pool.map_async(load_a_wrong_program, ["pool"]).get(60)
 
 
-def test_a_map_is_no_argument_for_a_process_pool() -> None:
+def test_a_map_cannot_be_an_argument_for_a_process_pool() -> None:
     with a_map() as created, ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as executor:
         with pytest.raises(TypeError, match="cannot be pickled, because it holds a descriptor of this process"):
             executor.submit(len, created).result(60)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The ctypes layer by itself, which library it uses, and what it says where that or the privileges fail."""
+"""The ctypes layer, the library that it loads, and its messages if the library or a privilege is missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def python(code: str, *before: str, **environment: str) -> subprocess.CompletedP
     )
 
 
-# Which library the process has, whatever it was asked for.
+# Prints the library that the process has loaded.
 PRINT_LOADED = """
 for line in open("/proc/self/maps"):
     if "bpf.so" in line:
@@ -39,7 +39,7 @@ for line in open("/proc/self/maps"):
 
 
 def loaded() -> str:
-    """The file of the library that is used."""
+    """The path of the library that is loaded."""
     said: list[str] = []
     exec(PRINT_LOADED, {"print": said.append})
     return said[0]
@@ -75,7 +75,7 @@ def test_a_library_for_another_machine_is_named(tmp_path: Path) -> None:
 
 
 def test_a_function_that_the_library_lacks_fails_when_it_is_called() -> None:
-    # The C library has none of the functions; importing works all the same.
+    # The C library has none of the functions. The import succeeds nevertheless.
     lacking = python(
         "from sysbpf import bpf\nimport errno\n"
         "try: bpf.bpf_map_freeze(3)\n"
@@ -149,7 +149,7 @@ def test_options_take_memory_of_any_kind_and_keep_it() -> None:
 
 
 @pytest.mark.usefixtures("kernel")
-def test_pointers_are_given_as_they_come() -> None:
+def test_pointers_of_every_kind_are_accepted() -> None:
     fd = bpf.bpf_map_create(bpf.BPF_MAP_TYPE_HASH, b"pointers", 4, 8, 3, None)
     try:
         value, key, following = ctypes.c_uint64(7), ctypes.c_uint32(1), ctypes.create_string_buffer(4)

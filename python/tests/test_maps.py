@@ -33,7 +33,7 @@ def little(number: int, size: int) -> bytes:
     return number.to_bytes(size, "little" if ctypes.c_uint16(1).value == bytes(ctypes.c_uint16(1))[0] else "big")
 
 
-def test_bytes_are_what_a_map_holds_by_default() -> None:
+def test_keys_and_values_are_bytes_by_default() -> None:
     with sysbpf.Map.create(bpf.BPF_MAP_TYPE_HASH, 4, 8, 10, name="bytes") as counts:
         counts[b"abcd"] = b"12345678"
         assert counts[b"abcd"] == b"12345678"
@@ -69,7 +69,7 @@ def test_all_of_a_hash_is_read_in_batches(
 ) -> None:
     expected = {key: key * key for key in range(elements)}
     numbers.update(expected)
-    # Small batches, and some that are too small for a bucket of the hash.
+    # Small batches; some of them are too small for a bucket of the hash.
     monkeypatch.setattr("sysbpf._map.BATCH_BYTES", 12 * 3)
     calls = 0
     batch = bpf.bpf_map_lookup_batch
@@ -106,7 +106,7 @@ def test_a_batch_is_large(numbers: sysbpf.Map[int, int], monkeypatch: pytest.Mon
     assert len(counts) <= 3
 
 
-def test_an_element_that_goes_away_between_its_key_and_its_value_is_left_out(
+def test_an_element_deleted_between_its_key_and_its_value_is_left_out(
     numbers: sysbpf.Map[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> int:
@@ -128,7 +128,7 @@ def test_an_element_that_goes_away_between_its_key_and_its_value_is_left_out(
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, 524])
-def test_what_cannot_be_read_in_batches_is_walked(
+def test_a_map_without_batches_is_read_key_by_key(
     numbers: sysbpf.Map[int, int], number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> int:
@@ -240,7 +240,7 @@ def test_characters_are_bytes() -> None:
 
 
 class Counters(sysbpf.Map[bytes, bytes]):
-    """A map with something of its own."""
+    """A subclass with an attribute of its own."""
 
     unit = "bytes"
 
@@ -277,7 +277,7 @@ def test_taking_and_clearing(numbers: sysbpf.Map[int, int]) -> None:
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, *names: str) -> dict[str, int]:
-    """How often functions are called."""
+    """Counts the calls of each function."""
     calls = dict.fromkeys(names, 0)
     for name in names:
         called = getattr(bpf, name)
@@ -327,7 +327,7 @@ def test_what_an_update_takes(numbers: sysbpf.Map[int, int]) -> None:
         assert dict(other) == dict(numbers)
 
 
-def test_an_update_that_cannot_be_done_says_where_it_stopped(numbers: sysbpf.Map[int, int]) -> None:
+def test_an_update_that_fails_reports_where_it_stopped(numbers: sysbpf.Map[int, int]) -> None:
     with pytest.raises(OverflowError, match="value: -1 does not fit"):
         numbers.update({1: 1, 2: -1})
     assert len(numbers) == 0, "nothing is set if a value is wrong"
@@ -377,7 +377,7 @@ def test_pop_is_one_step_where_the_kernel_has_it(
     assert numbers.pop(2, 5) == 5
 
 
-def test_threads_that_pop_share_what_there_is(numbers: sysbpf.Map[int, int]) -> None:
+def test_threads_that_pop_get_each_element_once(numbers: sysbpf.Map[int, int]) -> None:
     numbers.update({key: key for key in range(2000)})
     taken: list[list[int]] = [[], []]
 
@@ -458,7 +458,7 @@ def test_what_cannot_be_opened_is_named(bpffs: str) -> None:
         assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_long_name_is_found_by_what_the_kernel_keeps_of_it() -> None:
+def test_a_long_name_is_found_by_its_first_15_bytes() -> None:
     long = f"t{os.getpid()}_longer_than_15_bytes"
     with sysbpf.Map.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 4, 1, name=long) as created:
         assert created.name == long[:15]
@@ -473,19 +473,21 @@ def test_listed(numbers: sysbpf.Map[int, int]) -> None:
     assert info.raw.btf_id == 0
 
 
-# ---- What goes wrong ----
+# ---- Errors ----
 
 
-def test_keys_and_values_of_the_wrong_size_or_type_are_refused(numbers: sysbpf.Map[int, int]) -> None:
+def test_keys_and_values_of_the_wrong_size_or_type_are_rejected(numbers: sysbpf.Map[int, int]) -> None:
     with sysbpf.Map.open(id=numbers.id) as raw:
         for key in (b"", b"123", b"12345"):
-            with pytest.raises(ValueError, match=f"map 'numbers' .*a key of {len(key)} bytes, but it has keys of 4"):
+            with pytest.raises(
+                ValueError, match=f"map 'numbers' .*the key has {len(key)} bytes, but keys of this map have 4"
+            ):
                 raw[key]
             with pytest.raises(ValueError, match="map 'numbers'"):
                 raw[key] = bytes(8)
             with pytest.raises(ValueError, match="map 'numbers'"):
                 del raw[key]
-        with pytest.raises(ValueError, match="a value of 4 bytes, but it has values of 8"):
+        with pytest.raises(ValueError, match="the value has 4 bytes, but values of this map have 8"):
             raw[b"1234"] = b"1234"
         with pytest.raises(TypeError, match=r"key: must be bytes, not int; keys_as\(\)"):
             raw[4]  # type: ignore[index]
@@ -650,7 +652,7 @@ def test_no_descriptor_is_left_behind() -> None:
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_map_that_goes_away_while_all_are_listed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_map_that_disappears_during_listing_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     first = sysbpf.Map.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 4, 1)
     gone = sysbpf.Map.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 4, 1)
     last = sysbpf.Map.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 4, 1)
@@ -673,8 +675,8 @@ def test_a_map_that_goes_away_while_all_are_listed_is_left_out(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("kind", [bpf.BPF_MAP_TYPE_HASH, bpf.BPF_MAP_TYPE_LPM_TRIE])
-def test_elements_that_go_away_while_they_are_read(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of them are deleted when they are seen, so that the kernel cannot go on from there."""
+def test_elements_deleted_while_they_are_read(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the elements are deleted when they are seen, so that the kernel cannot continue after them."""
     monkeypatch.setattr("sysbpf._map.BATCH_BYTES", 16 * 50)
     with sysbpf.Map.create(kind, 8, 8, 1000, name="shrinking", flags=bpf.BPF_F_NO_PREALLOC) as shrinking:
         for number in range(1000):
@@ -688,7 +690,7 @@ def test_elements_that_go_away_while_they_are_read(kind: int, monkeypatch: pytes
         assert len(shrinking) == 500
 
 
-def test_a_map_that_others_change_all_the_time_is_read_to_an_end(numbers: sysbpf.Map[int, int]) -> None:
+def test_a_map_that_is_changed_all_the_time_is_read_to_its_end(numbers: sysbpf.Map[int, int]) -> None:
     numbers.update({key: key for key in range(1000)})
     stop = threading.Event()
 
@@ -710,7 +712,7 @@ def test_a_map_that_others_change_all_the_time_is_read_to_an_end(numbers: sysbpf
         thread.join()
 
 
-def test_a_walk_that_the_kernel_begins_anew_again_and_again_ends(
+def test_a_walk_that_the_kernel_starts_over_repeatedly_ends(
     numbers: sysbpf.Map[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     numbers.update({1: 1, 2: 2})
@@ -729,7 +731,7 @@ def test_a_walk_that_the_kernel_begins_anew_again_and_again_ends(
         list(numbers)
 
 
-def test_a_map_that_the_kernel_refuses_is_named() -> None:
+def test_a_map_that_the_kernel_rejects_is_named() -> None:
     with pytest.raises(OSError, match="bpf_map_create: map 'nothing': key_size is 0") as refused:
         sysbpf.Map.create(bpf.BPF_MAP_TYPE_HASH, 0, 4, 1, name="nothing")
     assert refused.value.errno == errno.EINVAL

@@ -91,7 +91,7 @@ def test_the_verifier_log_is_in_the_exception() -> None:
 
 
 def test_a_long_log_is_whole_and_its_end_is_in_the_message() -> None:
-    # Many instructions at a level that writes one line and more for each, then one that is refused.
+    # Many instructions, at a log level that writes at least a line for each, and then one that is rejected.
     steps = 4000
     insns = instruction(0xB7) + instruction(0x07, imm=1) * steps + instruction(0x61, dst=0, src=0) + EXIT
     with pytest.raises(sysbpf.VerifierError) as refused:
@@ -122,7 +122,7 @@ def test_options_are_used_and_left_as_they_are() -> None:
         assert program.log
     assert (opts.log_level, opts.log_size) == (0, 0)
     with pytest.raises(OSError, match="bpf_prog_load"):
-        # Not without the attach type.
+        # It is rejected without the attach type.
         sysbpf.Program.load(bpf.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, bind, license="GPL")
 
 
@@ -157,23 +157,23 @@ def test_the_callers_log_buffer_is_used_and_the_size_of_the_log_returned() -> No
     assert room.value.decode() == refused.value.log
     assert (opts.log_true_size > 0) == has_true_size
 
-    # One that is too small is not replaced by a larger one, and its content says what fits.
+    # A buffer that is too small is not replaced; it has the part of the log that fits.
     small = ctypes.create_string_buffer(64)
     opts = bpf.bpf_prog_load_opts(log_buf=small, log_size=len(small), log_level=2)
     with pytest.raises(OSError, match=r"bpf_prog_load: program 'answer': ") as short:
         load(instruction(0xB7) + instruction(0x07, imm=1) * 400 + EXIT, name="answer", opts=opts)
     assert short.value.errno == errno.ENOSPC
     if has_true_size:
-        assert f"the verifier's log has {opts.log_true_size} bytes, but log_buf has 64" in str(short.value)
+        assert f"the verifier log has {opts.log_true_size} bytes, but log_buf has 64" in str(short.value)
         assert opts.log_true_size > 400
 
-    # What an earlier load has left there is not this one's log.
+    # The text that an earlier load left in the buffer is not taken for the log.
     room.value = b"before"
     opts = bpf.bpf_prog_load_opts(log_buf=room, log_size=len(room))
     with load(opts=opts) as quiet:
         assert quiet.log == ""
 
-    # Without a buffer of the caller's, the size is returned too.
+    # The size is returned even if the caller passes no buffer.
     opts = bpf.bpf_prog_load_opts(log_level=1)
     with load(opts=opts) as program:
         assert program.log
@@ -243,7 +243,7 @@ def test_numbers_that_do_not_fit_are_rejected_by_name() -> None:
             assert str(refused.value).startswith(said)
 
 
-def test_what_is_no_program() -> None:
+def test_invalid_programs_are_rejected() -> None:
     for insns in (b"", b"1234", ANSWER_42[:-1]):
         with pytest.raises(ValueError, match=f"program 'part': insns: {len(insns)} bytes, but an instruction has 8"):
             load(insns, name="part")
@@ -301,7 +301,7 @@ def test_a_program_uses_a_map() -> None:
 
 @pytest.fixture
 def cgroup() -> Iterator[int]:
-    """A cgroup of the test's own, as a descriptor."""
+    """The descriptor of a cgroup of its own."""
     with open("/proc/self/mounts") as mounts:
         roots = [fields[1] for fields in map(str.split, mounts) if fields[2] == "cgroup2"]
     if not roots:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The examples of README.md, exactly as they stand there."""
+"""The examples in README.md run exactly as printed."""
 
 from __future__ import annotations
 

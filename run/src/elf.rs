@@ -1,11 +1,12 @@
-//! What an ELF file says of itself to whoever loads it. The file may be any bytes at all: every
-//! read is checked, and what does not fit is not there.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reads the parts of an ELF file that a loader uses. The file can have any content: every read is
+//! bounds-checked, and anything that does not fit in the file counts as absent.
 
 /// An executable or a shared library.
 #[derive(Clone, Copy)]
 pub struct Elf<'a> {
     file: &'a [u8],
-    /// 64 bits, not 32.
+    /// 64 bits rather than 32.
     wide: bool,
     big_endian: bool,
     machine: u64,
@@ -14,7 +15,7 @@ pub struct Elf<'a> {
     segment_count: usize,
 }
 
-/// A part of the file, and where it is in memory.
+/// A part of the file, and its address in memory.
 struct Segment {
     kind: u64,
     offset: usize,
@@ -39,7 +40,7 @@ const DT_VERDEF: u64 = 0x6fff_fffc;
 const DT_VERDEFNUM: u64 = 0x6fff_fffd;
 
 impl<'a> Elf<'a> {
-    /// None if the file is something else.
+    /// None if the file is not an executable or a shared library.
     pub fn new(file: &'a [u8]) -> Option<Self> {
         let &[0x7f, b'E', b'L', b'F', class @ 1..=2, data @ 1..=2, ..] = file else { return None };
         let mut elf = Self {
@@ -62,19 +63,20 @@ impl<'a> Elf<'a> {
         Some(elf)
     }
 
-    /// A library of another kind than the program's cannot be loaded into it.
+    /// True if both have the same class, byte order and machine, as a program and its libraries must.
     pub fn same_kind(&self, other: &Elf) -> bool {
         (self.wide, self.big_endian, self.machine) == (other.wide, other.big_endian, other.machine)
     }
 
-    /// The dynamic linker that starts it; None of a static program, and of a library.
+    /// The path of the dynamic linker; None for a static program or a library.
     pub fn interpreter(&self) -> Option<&'a [u8]> {
         let segment = self.segments().find(|segment| segment.kind == PT_INTERP)?;
         let name = self.file.get(segment.offset..segment.offset.checked_add(segment.size)?)?;
         name.split(|&byte| byte == 0).next()
     }
 
-    /// Executed, it runs without a dynamic linker, and is not one: that is a library, with a name.
+    /// True if it is executed without a dynamic linker and is not one itself: a dynamic linker is a
+    /// library, and has a soname.
     pub fn is_static(&self) -> bool {
         self.interpreter().is_none() && self.dynamic(DT_SONAME).next().is_none()
     }
@@ -84,7 +86,7 @@ impl<'a> Elf<'a> {
         self.dynamic(DT_NEEDED).map_while(|name| self.string(name))
     }
 
-    /// It names an audit library, which the dynamic linker runs even where it only lists.
+    /// True if it names an audit library, which the dynamic linker runs even with `--list`.
     pub fn is_audited(&self) -> bool {
         [DT_AUDIT, DT_DEPAUDIT].into_iter().any(|tag| self.dynamic(tag).next().is_some())
     }
@@ -96,7 +98,7 @@ impl<'a> Elf<'a> {
         (0..count).map_while(move |_| {
             let definition = next.take()?;
             let name = definition.checked_add(self.size(definition.checked_add(12)?)?)?;
-            // Each comes after the one before: a file cannot lead in circles.
+            // Offsets only go forward, so a crafted file cannot cause an endless loop.
             let step = self.size(definition.checked_add(16)?)?;
             next = if step == 0 { None } else { definition.checked_add(step) };
             self.string(self.number(name, 4)?)
@@ -117,7 +119,7 @@ impl<'a> Elf<'a> {
         })
     }
 
-    /// The values of that tag in the dynamic section, which ends at DT_NULL.
+    /// The values of a tag in the dynamic section, which ends at DT_NULL.
     fn dynamic(&self, tag: u64) -> impl Iterator<Item = u64> {
         let word = if self.wide { 8 } else { 4 };
         let section = self.segments().find(|segment| segment.kind == PT_DYNAMIC);
@@ -132,14 +134,14 @@ impl<'a> Elf<'a> {
             .map(|(_, value)| value)
     }
 
-    /// A string of the dynamic linker's table.
+    /// A string of the dynamic string table.
     fn string(&self, offset: u64) -> Option<&'a [u8]> {
         let start = self.in_file(self.dynamic(DT_STRTAB).next()?.checked_add(offset)?)?;
         let mut strings = self.file.get(start..)?.split(|&byte| byte == 0);
         strings.next()
     }
 
-    /// Where in the file that is, which is at this address in memory.
+    /// The offset in the file of an address in memory.
     fn in_file(&self, address: u64) -> Option<usize> {
         self.segments().filter(|segment| segment.kind == PT_LOAD).find_map(|segment| {
             let inside = usize::try_from(address.checked_sub(segment.address)?).ok()?;
@@ -151,17 +153,17 @@ impl<'a> Elf<'a> {
         self.number(at, if self.wide { 8 } else { 4 })
     }
 
-    /// A word that is a place or a size in the file.
+    /// A word that is an offset or a size in the file.
     fn position(&self, at: usize) -> Option<usize> {
         self.word(at)?.try_into().ok()
     }
 
-    /// A distance in the file: four bytes everywhere.
+    /// A distance in the file, which has four bytes in both classes.
     fn size(&self, at: usize) -> Option<usize> {
         self.number(at, 4)?.try_into().ok()
     }
 
-    /// The number of that many bytes there.
+    /// The number stored in `size` bytes at this offset.
     fn number(&self, at: usize, size: usize) -> Option<u64> {
         let bytes = self.file.get(at..at.checked_add(size)?)?;
         let append = |number: u64, &byte: &u8| number << 8 | u64::from(byte);
@@ -173,7 +175,7 @@ impl<'a> Elf<'a> {
 pub mod tests {
     use super::*;
 
-    /// A file made for the purpose: what a loader reads of it, at address 0x1000 and up.
+    /// An ELF file made for a test: only what a loader reads, at addresses from 0x1000.
     pub struct Made {
         pub wide: bool,
         pub big_endian: bool,
@@ -303,7 +305,7 @@ pub mod tests {
         let is_static = |made: Made| Elf::new(&made.file()).unwrap().is_static();
         assert!(is_static(Made { ..MADE }));
         assert!(!is_static(Made { interpreter: Some("/lib/ld.so"), ..MADE }));
-        // The dynamic linker itself, which preloads all the same.
+        // The dynamic linker itself, for which preloading works.
         assert!(!is_static(Made { soname: Some("ld-linux.so.2"), ..MADE }));
     }
 
@@ -330,7 +332,7 @@ pub mod tests {
         }
     }
 
-    /// Reads all there is to read.
+    /// Reads everything that this module can read.
     fn walk(file: &[u8]) -> usize {
         let Some(elf) = Elf::new(file) else { return 0 };
         let lengths = elf.needed().chain(elf.versions()).chain(elf.interpreter()).map(|name| name.len());

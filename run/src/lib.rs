@@ -1,13 +1,14 @@
-//! `sysbpf-run`: runs a program with the library preloaded, so that the functions of
-//! `<bpf/bpf.h>` that it calls are sysbpf's, while the rest of libbpf stays the real one's.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `sysbpf-run`: runs a program with the library preloaded, so that sysbpf provides the functions
+//! of `<bpf/bpf.h>` that it calls, and libbpf the rest of its API.
 //!
-//! An executable and no script, because a shell changes what it hands on: it drops environment
-//! variables whose names it does not know how to write. Here the program is given what this one
-//! was given, but for the preloading.
+//! This is an executable rather than a script because a shell changes the environment: it drops
+//! variables whose names are not valid in shell syntax. The program gets the environment unchanged,
+//! except for the preloading.
 //!
-//! - [`search`]: where the program and the library are; [`preload`]: what the environment becomes;
-//! - [`elf`] and [`newer`]: what the program's file and its libbpf's say, for warnings;
-//! - [`system`] and [`list`]: the calls of the system, and memory.
+//! - [`search`]: finds the program and the library; [`preload`]: changes the environment;
+//! - [`elf`] and [`newer`]: read the files of the program and of its libbpf, for warnings;
+//! - [`system`] and [`list`]: system calls, and memory.
 
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(test, allow(dead_code))]
@@ -31,7 +32,7 @@ use search::Access;
 use system::{Mapping, Status};
 
 const SONAME: &[u8] = b"libsysbpf.so.1";
-/// From the Makefile, which has it from Cargo.toml; cargo alone gives none.
+/// Set by the Makefile, which takes it from Cargo.toml; not set when cargo is run directly.
 const VERSION: &str = match option_env!("SYSBPF_VERSION") {
     Some(version) => version,
     None => "(no version)",
@@ -42,26 +43,27 @@ Usage: sysbpf-run [--] PROGRAM [ARGUMENT...]
        sysbpf-run --check PROGRAM
        sysbpf-run --help | --version
 
-Runs PROGRAM with libsysbpf.so.1 preloaded: every function of <bpf/bpf.h> that it, or a
-library it uses, calls through the dynamic linker is then sysbpf's. The exit status
-is the program's; 125 means that sysbpf-run itself failed, 126 that the program could
-not be executed, 127 that it was not found.
+Runs PROGRAM with libsysbpf.so.1 preloaded: sysbpf then provides every function of
+<bpf/bpf.h> that the program or its libraries call through the dynamic linker. The
+exit status is the program's; 125 means that sysbpf-run itself failed, 126 that the
+program could not be executed, 127 that it was not found.
 
-  -c, --check PROGRAM  do not run it; list which functions sysbpf would take over, and
-                       which of libbpf stay with the real library. Exit status 0
-                       if there is something to take over, 1 if not, 2 on an error.
-  -h, --help           this text
-  -V, --version        the version, and the library that is preloaded
+  -c, --check PROGRAM  do not run PROGRAM; list the functions that sysbpf would
+                       replace, and those that would stay with libbpf. Exit status:
+                       0 if there are functions to replace, 1 if not, 2 on an error
+  -h, --help           print this text
+  -V, --version        print the version, and the library that is preloaded
 
-An LD_PRELOAD that is already set is kept, in front: a tracer or sanitizer that
-must come first still does. Preloading does not reach programs that gain privileges
-when executed (set-user-ID, set-group-ID, file capabilities), statically linked
-programs, and what a program looks up in a libbpf that it opens itself with dlopen(3).
+An existing LD_PRELOAD is kept, before the library, so that a tracer or sanitizer can
+still come first. Preloading has no effect on programs that gain privileges when
+executed (set-user-ID, set-group-ID, file capabilities), on statically linked
+programs, and on functions that a program looks up in a libbpf that it opens itself
+with dlopen(3).
 ";
 
-/// Why this program ends before it becomes another one.
+/// Why this program exits instead of executing another one.
 enum End {
-    /// With this exit status; what there was to say was said.
+    /// With this exit status; the message has been printed.
     Status(c_int),
     /// Out of memory.
     Memory,
@@ -75,10 +77,10 @@ impl From<NoMemory> for End {
 
 type Result<T> = core::result::Result<T, End>;
 
-/// Says what is wrong, in one line.
+/// Prints a message, in one line.
 fn say(parts: &[&[u8]]) {
     let line = once(&b"sysbpf-run: "[..]).chain(parts.iter().copied()).chain(once(&b"\n"[..]));
-    // Where stderr is closed, nobody wants to know.
+    // If stderr is closed, there is nowhere to report that.
     system::write(libc::STDERR_FILENO, line);
 }
 
@@ -87,15 +89,15 @@ fn fail<T>(status: c_int, parts: &[&[u8]]) -> Result<T> {
     Err(End::Status(status))
 }
 
-/// A list of C strings, as C programs are given theirs: the last one is NULL.
+/// A list of C strings that ends with NULL, such as `argv`.
 type Strings = [*const c_char];
 
 /// # Safety
-/// The strings stay, and so does the list, which ends with NULL.
+/// The list ends with NULL, and the list and its strings are valid for the rest of the process.
 #[cfg(not(test))]
 unsafe fn strings<'a>(list: *const *const c_char) -> &'a Strings {
     let mut len = 1;
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees a list that ends with NULL.
     unsafe {
         while !(*list.add(len - 1)).is_null() {
             len += 1;
@@ -104,19 +106,19 @@ unsafe fn strings<'a>(list: *const *const c_char) -> &'a Strings {
     }
 }
 
-/// A text that stays until this process is another program.
+/// Leaks a text, so that it stays valid until `execve`.
 fn keep(text: Text) -> *const c_char {
     let start = text.c_str().as_ptr();
     core::mem::forget(text);
     start
 }
 
-/// What this program was called with.
+/// The arguments and the environment of this process.
 struct Call<'a> {
-    /// From the program's name on.
+    /// The name of the program to run, and its arguments.
     arguments: &'a Strings,
     environment: &'a Strings,
-    /// The exit status of an error of our own.
+    /// The exit status if sysbpf-run itself fails.
     own_failure: c_int,
 }
 
@@ -208,7 +210,7 @@ impl<'a> Call<'a> {
 
         let mut error = system::execute(program, self.arguments, environment.as_slice());
         if error.0 == libc::ENOEXEC {
-            // A script that does not say what runs it: the shell does, as with execvp(3).
+            // A script without an interpreter line: the shell runs it, as with execvp(3).
             let mut arguments = List::new();
             arguments.extend(&[c"/bin/sh".as_ptr(), program.as_ptr()])?;
             arguments.extend(self.arguments.get(1..).unwrap_or(&[]))?;
@@ -218,7 +220,7 @@ impl<'a> Call<'a> {
         fail(status, &[name, b": ", system::describe(error)])
     }
 
-    /// A script prints what is found out without running the program.
+    /// Executes the script behind `--check`, which examines the program without running it.
     fn check(&self) -> Result<()> {
         let name = self.name().to_bytes();
         if !self.find(b"readelf")?.is_some_and(|found| system::access(found.c_str()) == Access::Executable) {
@@ -240,7 +242,7 @@ impl<'a> Call<'a> {
         fail(self.own_failure, &[script.bytes(), b": ", system::describe(error)])
     }
 
-    /// The file that executing this name starts, or that may not be executed.
+    /// The file of this name in PATH; one that may not be executed if there is no other.
     fn find(&self, name: &[u8]) -> Result<Option<Text>> {
         Ok(search::program(name, self.variable(b"PATH="), system::access)?)
     }
@@ -253,8 +255,8 @@ impl<'a> Call<'a> {
         Ok(Text::new(&[search::parent(search::parent(own.bytes()))])?)
     }
 
-    /// The library is there relative to this program, in a tree that was moved too, or else where
-    /// it was installed.
+    /// The library is at the same place relative to this program as when it was installed, even if
+    /// the tree was moved, or else where it was installed.
     fn library(&self) -> Result<Text> {
         let root = self.root()?;
         let layout = Mapping::new(Text::new(&[root.bytes(), b"/lib/sysbpf-run/layout"])?.c_str());
@@ -275,7 +277,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Under a newer libbpf the program may use what the library does not know.
+    /// With a newer libbpf, the program may use options that the library does not know.
     fn warn_if_newer(&self, program: &CStr, library: &Text) -> Result<()> {
         let Some(real) = self.real_libbpf(program)? else { return Ok(()) };
         let (Some(theirs), Some(ours)) = (Mapping::new(real.c_str()), Mapping::new(library.c_str())) else {
@@ -293,9 +295,9 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// The file of a program's interpreter, if it may be executed: any file can be named there, and
-    /// the program itself is not to be run. It is the one that started this program, or one that
-    /// the system has where it has its libraries.
+    /// The file of a program's interpreter, if it is safe to execute: the interpreter that started
+    /// this program, or one in the system's library directories. A program can name any file as its
+    /// interpreter, and neither that file nor the program may be run.
     fn system_linker(&self, interpreter: &[u8]) -> Result<Option<Text>> {
         if !newer::lists(interpreter) {
             return Ok(None);
@@ -316,8 +318,9 @@ impl<'a> Call<'a> {
         Ok(system::real_path(Text::new(&[name])?.c_str())?)
     }
 
-    /// The libbpf that the program would load when it starts, from the dynamic linker itself:
-    /// where that looks depends on the program, its libraries, the environment and a cache.
+    /// The libbpf that the program would load at startup, as reported by the dynamic linker. Only the
+    /// dynamic linker knows: the search depends on the program, its libraries, the environment and
+    /// a cache.
     fn real_libbpf(&self, program: &CStr) -> Result<Option<Text>> {
         let Some(file) = Mapping::new(program) else { return Ok(None) };
         let Some(elf) = Elf::new(file.bytes()) else { return Ok(None) };
@@ -338,7 +341,7 @@ impl<'a> Call<'a> {
             return Ok(None);
         };
         let Some(path) = system::real_path(program)? else { return Ok(None) };
-        // Nothing that makes the dynamic linker do more than list.
+        // No variables that could make the dynamic linker do more than list the libraries.
         let mut environment = List::new();
         for (pointer, entry) in entries(self.environment) {
             if [preload::LD_PRELOAD, preload::LD_LIBRARY_PATH, b"GLIBC_TUNABLES="]
@@ -367,12 +370,12 @@ const WARNING: &[u8] = b"warning: ";
 /// The strings of a list, each with its pointer.
 fn entries(list: &Strings) -> impl Iterator<Item = (*const c_char, &CStr)> {
     list.iter().take_while(|pointer| !pointer.is_null()).map(|&pointer| {
-        // SAFETY: a list of strings that stay, by the promise that `strings` asks for.
+        // SAFETY: a list of valid strings, as the caller of `strings` guarantees.
         (pointer, unsafe { CStr::from_ptr(pointer) })
     })
 }
 
-/// The dynamic linker ignores preloading for programs that gain privileges when executed.
+/// Warns if the program gains privileges when executed: the dynamic linker then ignores preloading.
 fn warn_if_privileged(program: &CStr) -> bool {
     let status = Status::of(program);
     let why: &[u8] = if system::gives_capabilities(program) {
@@ -389,12 +392,12 @@ fn warn_if_privileged(program: &CStr) -> bool {
     true
 }
 
-/// False also of what is not an ELF file, or cannot be read.
+/// False also if the file is not an ELF file, or cannot be read.
 fn elf_says(program: &CStr, what: impl Fn(&Elf) -> bool) -> bool {
     Mapping::new(program).is_some_and(|file| Elf::new(file.bytes()).is_some_and(|elf| what(&elf)))
 }
 
-/// There is no dynamic linker that would preload.
+/// Warns if the program is static: it has no dynamic linker that could preload the library.
 fn warn_if_static(program: &CStr) {
     if elf_says(program, |elf| elf.is_static()) {
         say(&[WARNING, program.to_bytes(), b" is statically linked, so nothing can be preloaded into it"]);
@@ -402,7 +405,7 @@ fn warn_if_static(program: &CStr) {
 }
 
 /// # Safety
-/// Lists as C gives them to `main`.
+/// The arguments are those that C passes to `main`.
 #[cfg(not(test))]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int {
@@ -418,7 +421,7 @@ unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const 
     }
 }
 
-/// Ends the process; the linked program has no path to here.
+/// Aborts. The linked program never calls this.
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
@@ -426,7 +429,7 @@ fn panic(_: &core::panic::PanicInfo) -> ! {
     unsafe { libc::abort() }
 }
 
-/// What the unwind tables of 32-bit ARM name. Nothing unwinds through this program.
+/// The unwind tables of 32-bit ARM refer to this function. Nothing unwinds through this program.
 #[cfg(all(not(test), target_arch = "arm"))]
 #[unsafe(no_mangle)]
 extern "C" fn __aeabi_unwind_cpp_pr0() {}

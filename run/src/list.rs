@@ -1,13 +1,14 @@
-//! Memory that grows, from libc: there is no standard library here to have it from.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Growable memory, allocated with libc because the standard library is not available here.
 
 use core::ffi::CStr;
 use core::{ptr, slice};
 
-/// There was no memory left.
+/// An allocation failed.
 #[derive(Debug)]
 pub struct NoMemory;
 
-/// Values one after another.
+/// A growable array.
 pub struct List<T: Copy> {
     start: *mut T,
     len: usize,
@@ -28,8 +29,8 @@ impl<T: Copy> List<T> {
         if len > self.room {
             let room = len.checked_mul(2).ok_or(NoMemory)?;
             let size = room.checked_mul(size_of::<T>()).ok_or(NoMemory)?;
-            // SAFETY: `start` is NULL or came from here; malloc's alignment suits what is stored
-            // here, bytes and pointers.
+            // SAFETY: `start` is NULL or was returned by `realloc`, whose alignment is sufficient
+            // for the types stored here, bytes and pointers.
             let start: *mut T = unsafe { libc::realloc(self.start.cast(), size) }.cast();
             if start.is_null() {
                 return Err(NoMemory);
@@ -37,8 +38,8 @@ impl<T: Copy> List<T> {
             (self.start, self.room) = (start, room);
         }
         if !values.is_empty() {
-            // SAFETY: there is room for them after the first `len`; they are not in this list,
-            // which is borrowed mutably.
+            // SAFETY: there is room for the values after the first `len`. They cannot overlap with
+            // this list, which is borrowed mutably.
             unsafe { ptr::copy_nonoverlapping(values.as_ptr(), self.start.add(self.len), values.len()) };
         }
         self.len = len;
@@ -49,23 +50,23 @@ impl<T: Copy> List<T> {
         if self.start.is_null() {
             return &[];
         }
-        // SAFETY: the first `len` were written.
+        // SAFETY: the first `len` values are initialized.
         unsafe { slice::from_raw_parts(self.start, self.len) }
     }
 }
 
 impl<T: Copy> Drop for List<T> {
     fn drop(&mut self) {
-        // SAFETY: it came from `realloc`, or is NULL.
+        // SAFETY: `start` was returned by `realloc`, or is NULL.
         unsafe { libc::free(self.start.cast()) };
     }
 }
 
-/// A path, or another string without NUL bytes, that C can read too.
+/// A path, or another string without NUL bytes, stored with a NUL at its end.
 pub struct Text(List<u8>);
 
 impl Text {
-    /// The parts, one after another.
+    /// Concatenates the parts.
     pub fn new(parts: &[&[u8]]) -> Result<Self, NoMemory> {
         let mut bytes = List::new();
         for part in parts {

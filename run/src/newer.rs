@@ -1,10 +1,11 @@
-//! Is the libbpf that the program would load newer than what is preloaded? Then the program may
-//! use options that the preloaded functions do not know.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Finds out whether the libbpf that the program would load is newer than the preloaded library. If so,
+//! the program may use options that the preloaded functions do not know.
 
 use crate::elf::Elf;
 
-/// A version node of libbpf, `LIBBPF_1.7.0`: what a release added. Its name comes last, so that
-/// releases are compared by their numbers.
+/// A version node of libbpf, such as `LIBBPF_1.7.0`. The name is the last member, so that the derived
+/// order compares the numbers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Release<'a> {
     numbers: [u32; 3],
@@ -18,7 +19,7 @@ impl<'a> Release<'a> {
         parts.next().is_none().then_some(Self { numbers, name })
     }
 
-    /// The newest that a library defines.
+    /// The newest version node that a library defines.
     pub fn newest(library: &Elf<'a>) -> Option<Self> {
         library.versions().filter_map(Self::new).max()
     }
@@ -38,8 +39,8 @@ fn number(digits: &[u8]) -> Option<u32> {
     })
 }
 
-/// Libraries that come with the compiler or the C library, and need nothing else: a program that
-/// uses these alone does not use libbpf.
+/// Libraries of the compiler and the C library, which depend only on each other: a program that needs
+/// no other library does not use libbpf.
 const WITHOUT: [&[u8]; 12] = [
     b"libc.so.",
     b"libm.so.",
@@ -55,20 +56,20 @@ const WITHOUT: [&[u8]; 12] = [
     b"ld64.so.",
 ];
 
-/// May the program load libbpf when it starts? Only then is it worth asking.
+/// True if the program may load libbpf at startup. Otherwise the dynamic linker need not be asked.
 pub fn may_use_libbpf(program: &Elf) -> bool {
     program.needed().any(|name| !WITHOUT.iter().any(|prefix| name.starts_with(prefix)))
 }
 
-/// Does a dynamic linker of this name list what a program would load, run with `--list`? Those of
-/// glibc, musl and Android do, whose names start like this. Another one might run the program.
+/// True if a dynamic linker of this name lists the libraries of a program when it is run with `--list`.
+/// Those of glibc, musl and Android do; their names start like this. Another one might run the program.
 pub fn lists(interpreter: &[u8]) -> bool {
     let name = interpreter.rsplit(|&byte| byte == b'/').next().unwrap_or(b"");
     interpreter.starts_with(b"/") && (name.starts_with(b"ld") || name.starts_with(b"linker"))
 }
 
-/// Is the file in a directory of the system's libraries: /lib, /lib/ARCH, also below /usr, also
-/// lib32 and the like? Programs name their interpreter themselves, and may name any file.
+/// True if the file is in a library directory of the system: /lib, /lib/ARCH, lib32 and the like, and the
+/// same below /usr. A program can name any file as its interpreter.
 pub fn in_system_directory(path: &[u8]) -> bool {
     let mut parts = path.strip_prefix(b"/usr").unwrap_or(path).split(|&byte| byte == b'/');
     let start = (parts.next(), parts.next());
@@ -77,8 +78,8 @@ pub fn in_system_directory(path: &[u8]) -> bool {
     (1..=2).contains(&rest) && parts.all(|part| !matches!(part, b"" | b"." | b".."))
 }
 
-/// The file of libbpf in such a list, whose lines are `NAME => FILE (ADDRESS)`, or
-/// `FILE (ADDRESS)` where the program names the file itself.
+/// The file of libbpf in the output of `--list`. Its lines are `NAME => FILE (ADDRESS)`, or
+/// `FILE (ADDRESS)` if the program names the file itself.
 pub fn libbpf(list: &[u8]) -> Option<&[u8]> {
     list.split(|&byte| byte == b'\n').find_map(|line| {
         let line = line.trim_ascii();

@@ -1,24 +1,25 @@
-//! What the environment becomes: how the library is named in it, and nothing else.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Adds the library to the environment, and changes nothing else in it.
 
 use crate::list::{NoMemory, Text};
 
-/// What is preloaded, as the dynamic linker is told.
+/// How the dynamic linker is told to preload the library.
 pub struct Preload<'a> {
     /// For LD_PRELOAD.
     name: &'a [u8],
-    /// For LD_LIBRARY_PATH, if the name alone does not say where the library is.
+    /// For LD_LIBRARY_PATH, if the name is not a path.
     directory: Option<&'a [u8]>,
 }
 
-/// A variable, with the `=`.
+/// The name of the variable, with the `=`.
 pub const LD_PRELOAD: &[u8] = b"LD_PRELOAD=";
-/// A variable, with the `=`.
+/// The name of the variable, with the `=`.
 pub const LD_LIBRARY_PATH: &[u8] = b"LD_LIBRARY_PATH=";
 
 impl<'a> Preload<'a> {
-    /// LD_PRELOAD is split at colons and spaces, and a dollar sign may start a token such as
-    /// `$ORIGIN`. A directory with spaces is named in LD_LIBRARY_PATH instead, which is split at
-    /// colons and semicolons. The error is the reason why neither will do.
+    /// LD_PRELOAD is split at colons and spaces, and a dollar sign can start a token such as
+    /// `$ORIGIN`. A directory whose path has spaces is therefore added to LD_LIBRARY_PATH, which is
+    /// split at colons and semicolons. The error explains why neither variable can be used.
     pub fn new(directory: &'a [u8], soname: &'a [u8], path: &'a [u8]) -> Result<Self, &'static [u8]> {
         let has = |byte: u8| path.contains(&byte);
         if has(b':') || has(b'$') {
@@ -32,17 +33,17 @@ impl<'a> Preload<'a> {
         }
     }
 
-    /// The variables to set, each with its value if it is not set yet.
+    /// The variables to set, each with the value it gets if it is not set yet.
     pub fn variables(&self) -> impl Iterator<Item = (&'static [u8], &'a [u8])> {
         let path = self.directory.map(|directory| (LD_LIBRARY_PATH, directory));
         core::iter::once((LD_PRELOAD, self.name)).chain(path)
     }
 
-    /// What an entry of the environment becomes, if it changes. Of a variable that is there
-    /// several times, one dynamic linker takes the first and another the last.
+    /// The new text of an environment entry, if it changes. Every entry of a variable that occurs more
+    /// than once is changed: some dynamic linkers use the first, others the last.
     pub fn change(&self, entry: &[u8]) -> Result<Option<Text>, NoMemory> {
         if let Some(old) = entry.strip_prefix(LD_PRELOAD) {
-            // What came first still does: a tracer or a sanitizer may have to.
+            // The existing libraries stay first: tracers and sanitizers may have to be.
             if old.split(|&byte| byte == b':' || byte == b' ').any(|name| name == self.name) {
                 return Ok(None);
             }

@@ -1,24 +1,25 @@
-//! Where things are: the program that a name means, and the library.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Finds the program of a given name, and the library.
 
 use core::ffi::CStr;
 
 use crate::list::{NoMemory, Text};
 
-/// Where programs are looked for when PATH is not set, as execvp(3) does.
+/// The search path if PATH is not set, as in execvp(3).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
-/// What executing a file comes to.
+/// Whether a file can be executed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
     Executable,
-    /// Something is there, and may not be executed.
+    /// It exists, but may not be executed.
     Denied,
     Absent,
 }
 
-/// The file that executing `name` starts: a name with a slash is a path, another one is looked
-/// for in the directories of `path`. As with execvp(3), what may not be executed is passed over
-/// there, and is the result if there is nothing better.
+/// The file that is executed for `name`: a name with a slash is a path, any other name is searched for
+/// in the directories of `path`. As in execvp(3), files that may not be executed are skipped, and are
+/// the result only if there is no other.
 pub fn program(name: &[u8], path: Option<&[u8]>, access: impl Fn(&CStr) -> Access) -> Result<Option<Text>, NoMemory> {
     if name.is_empty() {
         return Ok(None);
@@ -44,9 +45,9 @@ pub fn parent(path: &[u8]) -> &[u8] {
     path.iter().rposition(|&byte| byte == b'/').and_then(|slash| path.get(..slash)).unwrap_or(b"")
 }
 
-/// Where the library may be, the likelier place first, for an executable in `root`/bin. The
-/// `layout` is what `make install` wrote: its PREFIX and its LIBDIR, a line each. In a tree that
-/// was moved the library is where it was relative to PREFIX.
+/// The directories in which to look for the library, in this order, for an executable in `root`/bin.
+/// `layout` is the file that `make install` wrote: PREFIX and LIBDIR, one line each. If the tree was
+/// moved, the library has kept its place relative to PREFIX.
 pub fn library_directories(root: &[u8], layout: Option<&[u8]>) -> Result<[Option<Text>; 2], NoMemory> {
     let mut lines = layout.unwrap_or(b"").split(|&byte| byte == b'\n');
     let (Some(prefix), Some(libdir @ [_, ..])) = (lines.next(), lines.next()) else {

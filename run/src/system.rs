@@ -1,4 +1,5 @@
-//! The system, as far as it is asked: files, the terminal, other programs.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! System calls: files, output, other programs.
 
 use core::ffi::{CStr, c_char, c_int};
 use core::mem::MaybeUninit;
@@ -9,7 +10,7 @@ use errno::{Errno, errno};
 use crate::list::{List, NoMemory, Text};
 use crate::search::Access;
 
-/// Writes the parts, 16 at most, in one piece. False if not all of it could be written.
+/// Writes the parts, at most 16, with one system call. False if not everything was written.
 pub fn write<'a>(descriptor: c_int, parts: impl Iterator<Item = &'a [u8]>) -> bool {
     let mut pieces = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; 16];
     let mut len = 0;
@@ -22,15 +23,15 @@ pub fn write<'a>(descriptor: c_int, parts: impl Iterator<Item = &'a [u8]>) -> bo
     usize::try_from(written) == Ok(len)
 }
 
-/// What the system calls an error.
+/// The text of an error code.
 pub fn describe(error: Errno) -> &'static [u8] {
-    // SAFETY: a string of libc's that stays until the next call, and there is none.
+    // SAFETY: the string is valid until the next call of `strerror`, and there is none.
     unsafe { CStr::from_ptr(libc::strerror(error.0)) }.to_bytes()
 }
 
-/// A path without symbolic links; None if there is nothing.
+/// The path without symbolic links; None if the file does not exist.
 pub fn real_path(path: &CStr) -> Result<Option<Text>, NoMemory> {
-    // SAFETY: a C string in; what comes back is NULL, or a C string to be freed.
+    // SAFETY: `realpath` takes a C string, and returns NULL or a C string to be freed.
     unsafe {
         let real = libc::realpath(path.as_ptr(), ptr::null_mut());
         if real.is_null() {
@@ -42,22 +43,22 @@ pub fn real_path(path: &CStr) -> Result<Option<Text>, NoMemory> {
     }
 }
 
-/// The file of this program.
+/// The executable file of this process.
 pub fn own_file() -> Result<Option<Text>, NoMemory> {
     if let Some(file) = real_path(c"/proc/self/exe")? {
         return Ok(Some(file));
     }
-    // Without /proc: the path that the kernel was given.
-    // SAFETY: takes a number.
+    // Without /proc: the path that was passed to execve().
+    // SAFETY: the argument is a number.
     let path = unsafe { libc::getauxval(libc::AT_EXECFN) } as *const c_char;
     if path.is_null() {
         return Ok(None);
     }
-    // SAFETY: a string that the kernel left on the stack, where it stays.
+    // SAFETY: the kernel put the string on the initial stack, where it stays.
     real_path(unsafe { CStr::from_ptr(path) })
 }
 
-/// What a file is.
+/// The type and the permissions of a file.
 #[derive(Clone, Copy)]
 pub struct Status(libc::stat64);
 
@@ -76,25 +77,25 @@ impl Status {
         self.0.st_mode & libc::S_IFMT == libc::S_IFDIR
     }
 
-    /// Only the superuser can have written it.
+    /// True if only the superuser can have written it.
     pub fn is_systems(&self) -> bool {
         self.0.st_uid == 0 && self.0.st_mode & (libc::S_IWGRP | libc::S_IWOTH) == 0
     }
 
-    /// Executed, it runs as another user.
+    /// True if it runs as another user when executed.
     pub fn changes_user(&self) -> bool {
-        // SAFETY: `geteuid` only tells.
+        // SAFETY: `geteuid` has no preconditions.
         self.0.st_mode & libc::S_ISUID != 0 && self.0.st_uid != unsafe { libc::geteuid() }
     }
 
-    /// Executed, it runs as another group.
+    /// True if it runs as another group when executed.
     pub fn changes_group(&self) -> bool {
-        // SAFETY: `getegid` only tells.
+        // SAFETY: `getegid` has no preconditions.
         self.0.st_mode & libc::S_ISGID != 0 && self.0.st_gid != unsafe { libc::getegid() }
     }
 }
 
-/// May this process execute it?
+/// Whether this process may execute the file.
 pub fn access(path: &CStr) -> Access {
     // SAFETY: `eaccess` reads a C string.
     let error = if unsafe { libc::eaccess(path.as_ptr(), libc::X_OK) } == 0 { Errno(0) } else { errno() };
@@ -105,26 +106,26 @@ pub fn access(path: &CStr) -> Access {
     }
 }
 
-/// Executed, the file gives capabilities that the process may not have. The superuser has them.
+/// True if executing the file can add capabilities. The superuser already has them all.
 pub fn gives_capabilities(path: &CStr) -> bool {
-    // SAFETY: `geteuid` only tells; `getxattr` reads two C strings, and writes nothing of size 0.
+    // SAFETY: `getxattr` reads two C strings and, with size 0, writes nothing.
     unsafe {
         libc::geteuid() != 0 && libc::getxattr(path.as_ptr(), c"security.capability".as_ptr(), ptr::null_mut(), 0) >= 0
     }
 }
 
-/// A file's bytes.
+/// A file mapped into memory.
 pub struct Mapping {
     start: *mut libc::c_void,
     len: usize,
 }
 
 impl Mapping {
-    /// None if it cannot be read, or has none.
+    /// None if the file cannot be read, or is empty.
     pub fn new(path: &CStr) -> Option<Self> {
         let len = usize::try_from(Status::of(path).filter(Status::is_file)?.0.st_size).ok()?;
-        // SAFETY: `open` reads a C string, `mmap` finds a free place, and `close` is told what
-        // `open` returned.
+        // SAFETY: `open` reads a C string, `mmap` chooses a free address, and `close` gets the
+        // descriptor that `open` returned.
         let start = unsafe {
             let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC | libc::O_LARGEFILE);
             if file < 0 {
@@ -138,27 +139,27 @@ impl Mapping {
     }
 
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: mapped until this is dropped. A file that shrinks meanwhile ends this process
-        // here, as the program itself when the kernel or the dynamic linker maps it next.
+        // SAFETY: mapped until this is dropped. If the file is truncated meanwhile, an access kills
+        // this process with SIGBUS, as it would the program when it is loaded.
         unsafe { slice::from_raw_parts(self.start.cast(), self.len) }
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: nothing borrows from it any more.
+        // SAFETY: nothing borrows from the mapping any more.
         unsafe { libc::munmap(self.start, self.len) };
     }
 }
 
-/// Becomes that program, or returns why not. Both lists end with NULL.
+/// Executes a program; returns only on failure. Both lists end with NULL.
 pub fn execute(path: &CStr, arguments: &[*const c_char], environment: &[*const c_char]) -> Errno {
     // SAFETY: lists of C strings that end with NULL.
     unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
     errno()
 }
 
-/// What a program writes to its standard output; its errors go nowhere.
+/// Runs a program and returns what it writes to its standard output; its standard error is discarded.
 pub fn output_of(
     path: &CStr,
     arguments: &[*const c_char],
@@ -171,10 +172,10 @@ pub fn output_of(
     }
     let [from, to] = ends;
     let waiting = child_signal_waits();
-    // SAFETY: there is one thread, and so no lock that another one holds.
+    // SAFETY: this process has only one thread, so no other thread holds a lock.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        // SAFETY: the child has a copy of everything, and calls what a child may.
+        // SAFETY: the child calls only functions that are allowed after `fork`.
         unsafe {
             if to == libc::STDOUT_FILENO {
                 libc::fcntl(to, libc::F_SETFD, 0);
@@ -195,20 +196,20 @@ pub fn output_of(
     // SAFETY: the descriptor of `pipe2`.
     unsafe { libc::close(to) };
     let read = if child > 0 { read_all(from) } else { Ok(Err(failed)) };
-    // SAFETY: the descriptor of `pipe2`; what becomes of the child is of no interest.
+    // SAFETY: the descriptor is that of `pipe2`; the exit status of the child is not needed.
     unsafe {
         libc::close(from);
         while child > 0 && libc::waitpid(child, ptr::null_mut(), 0) < 0 && errno().0 == libc::EINTR {}
     }
-    // Where SIGCHLD is blocked, that of this child waits for the program that this process
-    // becomes, which knows of no child.
+    // If SIGCHLD is blocked, the signal of this child would stay pending for the program that is
+    // executed next, which does not know of any child.
     if !waiting && child_signal_waits() {
         take_child_signal();
     }
     read
 }
 
-/// Does a SIGCHLD wait to be unblocked?
+/// True if a SIGCHLD is pending.
 fn child_signal_waits() -> bool {
     let mut signals = MaybeUninit::uninit();
     // SAFETY: `sigpending` writes the set, which is then read.
@@ -218,7 +219,7 @@ fn child_signal_waits() -> bool {
 fn take_child_signal() {
     let mut signals = MaybeUninit::uninit();
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `sigemptyset` writes the set; the wait is for what is there already.
+    // SAFETY: `sigemptyset` initializes the set; the timeout is zero.
     unsafe {
         libc::sigemptyset(signals.as_mut_ptr());
         libc::sigaddset(signals.as_mut_ptr(), libc::SIGCHLD);
@@ -230,7 +231,7 @@ fn read_all(descriptor: c_int) -> Result<Result<List<u8>, Errno>, NoMemory> {
     let mut all = List::new();
     let mut part = [0u8; 4096];
     loop {
-        // SAFETY: `read` writes at most so many bytes there.
+        // SAFETY: `read` writes at most `part.len()` bytes to `part`.
         let count = unsafe { libc::read(descriptor, part.as_mut_ptr().cast(), part.len()) };
         match usize::try_from(count) {
             Ok(0) => return Ok(Ok(all)),

@@ -1,13 +1,15 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attaching programs to cgroups, network devices and other hooks, and querying what is attached.
 
 use core::ffi::c_int;
 use core::ptr::null;
 
+use crate::error::{EINVAL, Result};
 use crate::kernel::attr::*;
-use crate::kernel::call;
 use crate::kernel::uapi::{BPF_F_ID, BPF_PROG_ATTACH, BPF_PROG_DETACH};
-use crate::opts::{self, InOut, field, opts};
-use crate::result::{EINVAL, Out, Result, to_c};
+use crate::kernel::{call, call_with_addrs};
+use crate::opts::{self, InOut, field};
+use crate::returns::{Out, to_c};
 use crate::types::{__u32, __u64, bpf_attach_type};
 
 /// Options of bpf_prog_attach_opts().
@@ -21,12 +23,11 @@ pub struct bpf_prog_attach_opts {
     pub anonymous: bpf_prog_attach_opts__replace,
     /// Program or link to attach before or after (Linux 6.6); not with relative_id.
     pub relative_fd: c_int,
-    /// Its id, instead of a descriptor.
+    /// Id of that program or link; not with relative_fd.
     pub relative_id: __u32,
     /// Attach only if the hook is at this revision (Linux 6.6); 0 for any.
     pub expected_revision: __u64,
 }
-opts!(bpf_prog_attach_opts { sz, flags, anonymous, relative_fd, relative_id, expected_revision });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -64,7 +65,7 @@ pub unsafe extern "C" fn bpf_prog_attach(
     })
 }
 
-/// Detach the program of a hook that has only one.
+/// Detach the program from a hook that has only one.
 ///
 /// @param attachable_fd  the hook
 /// @param type           `BPF_*` attach type
@@ -99,8 +100,8 @@ pub unsafe extern "C" fn bpf_prog_detach2(prog_fd: c_int, attachable_fd: c_int, 
 /// @param opts     options, or NULL
 /// @return 0, or a negative error code (also in errno):
 ///   - EBADF: a descriptor is invalid
-///   - EINVAL: invalid combination of program, hook, type and flags; relative_fd and relative_id both given; bad opts
-///   - EPERM: needs CAP_NET_ADMIN, for some hooks more; or a parent cgroup does not allow it
+///   - EINVAL: invalid combination of program, hook, type and flags; relative_fd and relative_id both given; invalid opts
+///   - EPERM: the caller lacks CAP_NET_ADMIN or what else the hook requires, or a parent cgroup forbids it
 ///   - EEXIST: the program is attached there already
 ///   - ESTALE: the hook is not at expected_revision
 ///
@@ -137,14 +138,13 @@ pub struct bpf_prog_detach_opts {
     pub sz: usize,
     /// `BPF_F_*` flags.
     pub flags: __u32,
-    /// Detach what is before or after this program or link (Linux 6.6); not with relative_id.
+    /// Detach the program before or after this program or link (Linux 6.6); not with relative_id.
     pub relative_fd: c_int,
-    /// Its id, instead of a descriptor.
+    /// Id of that program or link; not with relative_fd.
     pub relative_id: __u32,
     /// Detach only if the hook is at this revision (Linux 6.6); 0 for any.
     pub expected_revision: __u64,
 }
-opts!(bpf_prog_detach_opts { sz, flags, relative_fd, relative_id, expected_revision });
 
 /// Detach a program from a hook, with options.
 ///
@@ -155,8 +155,8 @@ opts!(bpf_prog_detach_opts { sz, flags, relative_fd, relative_id, expected_revis
 /// @return 0, or a negative error code (also in errno):
 ///   - EBADF: a descriptor is invalid
 ///   - ENOENT: the program is not attached there
-///   - EINVAL: invalid combination of program, hook and type; relative_fd and relative_id both given; bad opts
-///   - EPERM: needs CAP_NET_ADMIN, for some hooks more
+///   - EINVAL: invalid combination of program, hook and type; relative_fd and relative_id both given; invalid opts
+///   - EPERM: the caller lacks CAP_NET_ADMIN or what else the hook requires
 ///   - ESTALE: the hook is not at expected_revision
 ///
 /// Since Linux 4.10. See bpf(2), BPF_PROG_DETACH.
@@ -183,7 +183,7 @@ pub unsafe extern "C" fn bpf_prog_detach_opts(
     })
 }
 
-/// What a program is to be placed relative to, and the flag that says if this is an id.
+/// The program or link to be placed relative to, as a descriptor or an id, and the flag for an id.
 pub fn relative(relative_fd: u32, relative_id: u32) -> Result<(u32, u32)> {
     match (relative_fd, relative_id) {
         (fd, 0) => Ok((fd, 0)),
@@ -198,11 +198,11 @@ pub fn relative(relative_fd: u32, relative_id: u32) -> Result<(u32, u32)> {
 pub struct bpf_prog_query_opts {
     /// Size of this struct, for forward and backward compatibility.
     pub sz: usize,
-    /// BPF_F_QUERY_EFFECTIVE: also what is inherited.
+    /// BPF_F_QUERY_EFFECTIVE: include programs inherited from parent cgroups.
     pub query_flags: __u32,
     /// Out: flags of the hook.
     pub attach_flags: __u32,
-    /// Array for the ids of the programs, in order; may be NULL.
+    /// Array for the ids of the programs, in the order in which they run; may be NULL.
     pub prog_ids: *mut __u32,
     pub anonymous: bpf_prog_query_opts__count,
     /// Array for the attach flags of each program (Linux 6.0); may be NULL.
@@ -214,39 +214,28 @@ pub struct bpf_prog_query_opts {
     /// Out: revision of the hook (Linux 6.6).
     pub revision: __u64,
 }
-opts!(bpf_prog_query_opts {
-    sz,
-    query_flags,
-    attach_flags,
-    prog_ids,
-    anonymous,
-    prog_attach_flags,
-    link_ids,
-    link_attach_flags,
-    revision,
-});
 
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub union bpf_prog_query_opts__count {
     /// Older name of count.
     pub prog_cnt: __u32,
-    /// In: capacity of each array, in elements. Out: how many programs are attached.
+    /// In: capacity of each array, in elements. Out: number of programs attached.
     pub count: __u32,
 }
 
-/// Query what is attached to a hook, with options.
+/// Query the programs attached to a hook, with options.
 ///
-/// The outputs attach_flags, count and revision are written on failure too.
+/// The outputs attach_flags, count and revision are also written on failure.
 ///
 /// @param target  the hook, as for bpf_prog_attach_opts()
 /// @param type    `BPF_*` attach type
 /// @param opts    options and outputs, or NULL
 /// @return 0, or a negative error code (also in errno):
 ///   - EBADF: target is invalid
-///   - EINVAL: invalid combination of hook, type and flags; bad opts
+///   - EINVAL: invalid combination of hook, type and flags; invalid opts
 ///   - ENOSPC: the arrays are too small; count is the number of programs attached
-///   - EPERM: needs CAP_NET_ADMIN
+///   - EPERM: the caller lacks CAP_NET_ADMIN
 ///
 /// Since Linux 4.15. See bpf(2), BPF_PROG_QUERY.
 #[unsafe(no_mangle)]
@@ -264,28 +253,29 @@ pub unsafe extern "C" fn bpf_prog_query_opts(
             query_flags: opts.query_flags,
             prog_ids: addr(opts.prog_ids),
             // SAFETY: both members are the same integer.
-            count: unsafe { opts.anonymous.count },
+            prog_cnt: unsafe { opts.anonymous.count },
             prog_attach_flags: addr(opts.prog_attach_flags),
             link_ids: addr(opts.link_ids),
             link_attach_flags: addr(opts.link_attach_flags),
             ..zeroed()
         };
-        let result = call(&mut attr);
+        // SAFETY: the arrays are the caller's.
+        let result = unsafe { call_with_addrs(&mut attr) };
         opts.set(field!(bpf_prog_query_opts.attach_flags), attr.attach_flags);
         opts.set(field!(bpf_prog_query_opts.revision), attr.revision);
-        opts.set(field!(bpf_prog_query_opts.anonymous), bpf_prog_query_opts__count { count: attr.count });
+        opts.set(field!(bpf_prog_query_opts.anonymous), bpf_prog_query_opts__count { count: attr.prog_cnt });
         result
     })
 }
 
-/// Query what is attached to a hook.
+/// Query the programs attached to a hook.
 ///
 /// @param target_fd     the hook
 /// @param type          `BPF_*` attach type
-/// @param query_flags   BPF_F_QUERY_EFFECTIVE: also what is inherited
+/// @param query_flags   BPF_F_QUERY_EFFECTIVE: include programs inherited from parent cgroups
 /// @param attach_flags  out, also on failure: flags of the hook; may be NULL
-/// @param prog_ids      out: the ids of the programs, in order; may be NULL
-/// @param prog_cnt      in: capacity of prog_ids, in elements; out, also on failure: how many programs are attached
+/// @param prog_ids      out: array for the ids of the programs, in the order in which they run; may be NULL
+/// @param prog_cnt      in: capacity of prog_ids, in elements; out, also on failure: number of programs attached
 /// @return 0, or a negative error code (also in errno): as bpf_prog_query_opts(), and
 ///   - EINVAL: prog_cnt is NULL
 ///
@@ -307,14 +297,15 @@ pub unsafe extern "C" fn bpf_prog_query(
             attach_type: r#type.0,
             query_flags,
             prog_ids: addr(prog_ids),
-            count: prog_cnt.get(),
+            prog_cnt: prog_cnt.get(),
             ..zeroed()
         };
-        let result = call(&mut attr);
+        // SAFETY: the arrays are the caller's.
+        let result = unsafe { call_with_addrs(&mut attr) };
         if let Some(attach_flags) = attach_flags {
             attach_flags.set(attr.attach_flags);
         }
-        prog_cnt.set(attr.count);
+        prog_cnt.set(attr.prog_cnt);
         result
     })
 }

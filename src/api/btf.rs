@@ -1,13 +1,15 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! BTF: loading type information.
 
 use core::ffi::{c_char, c_int, c_void};
 
 use errno::Errno;
 
+use crate::error::EINVAL;
 use crate::kernel::attr::*;
-use crate::kernel::{call_for_fd, memlock};
-use crate::opts::{InOut, field, opts};
-use crate::result::{EINVAL, to_c};
+use crate::kernel::{call_for_fd_with_addrs, memlock};
+use crate::opts::{InOut, field};
+use crate::returns::to_c;
 use crate::types::__u32;
 
 /// Options of bpf_btf_load().
@@ -18,18 +20,17 @@ pub struct bpf_btf_load_opts {
     pub sz: usize,
     /// Buffer for the kernel's log; may be NULL.
     pub log_buf: *mut c_char,
-    /// What to log: 0 nothing unless loading fails and log_buf is given, 1 the types, 2 more details.
+    /// Log level: 1 types, 2 details; 0 none, unless loading fails and log_buf is set.
     pub log_level: __u32,
     /// Size of log_buf, in bytes.
     pub log_size: __u32,
-    /// Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4).
+    /// Out: size of the whole log in bytes, including its NUL, even if it did not fit; 0 if there is none (Linux 6.4).
     pub log_true_size: __u32,
     /// `BPF_F_TOKEN_FD` (Linux 6.9).
     pub btf_flags: __u32,
     /// BPF token, with `BPF_F_TOKEN_FD` (Linux 6.9).
     pub token_fd: __u32,
 }
-opts!(bpf_btf_load_opts { sz, log_buf, log_level, log_size, log_true_size, btf_flags, token_fd });
 
 /// Load type information in BTF's binary format.
 ///
@@ -39,13 +40,13 @@ opts!(bpf_btf_load_opts { sz, log_buf, log_level, log_size, log_true_size, btf_f
 /// On a kernel before 5.11, the first map, program or BTF of a process raises its
 /// RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
 ///
-/// @param btf_data  header, types and strings
-/// @param btf_size  their size, in bytes
+/// @param btf_data  the data: header, types and strings
+/// @param btf_size  size of the data, in bytes
 /// @param opts      options and outputs, or NULL
 /// @return descriptor of the BTF object, to be closed by the caller, or a negative error code (also in errno):
-///   - EINVAL: the data is invalid (the log explains why); log_size without log_buf; bad opts
+///   - EINVAL: the data is invalid (the log explains why); log_size is set without log_buf; invalid opts
 ///   - E2BIG: the data is too large
-///   - EPERM: needs CAP_BPF
+///   - EPERM: the caller lacks CAP_BPF
 ///   - ENOSPC: the log did not fit into log_buf
 ///
 /// Since Linux 4.18. See bpf(2), BPF_BTF_LOAD.
@@ -68,17 +69,19 @@ pub unsafe extern "C" fn bpf_btf_load(btf_data: *const c_void, btf_size: usize, 
         if opts.log_level != 0 {
             give_log(&mut attr, &opts, opts.log_level);
         }
-        let mut result = call_for_fd(&mut attr);
+        // SAFETY: the data and the log buffer are the caller's.
+        let mut result = unsafe { call_for_fd_with_addrs(&mut attr) };
         if result.is_err() && opts.log_level == 0 && !opts.log_buf.is_null() {
             give_log(&mut attr, &opts, 1);
-            result = call_for_fd(&mut attr);
+            // SAFETY: likewise.
+            result = unsafe { call_for_fd_with_addrs(&mut attr) };
         }
         opts.set(field!(bpf_btf_load_opts.log_true_size), attr.btf_log_true_size);
         result
     })
 }
 
-/// Has the kernel write the caller's log.
+/// Requests a log, in the caller's buffer.
 fn give_log(attr: &mut BtfLoad, opts: &bpf_btf_load_opts, log_level: u32) {
     attr.btf_log_buf = addr(opts.log_buf);
     attr.btf_log_size = opts.log_size;

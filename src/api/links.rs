@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Links: attachments that live as long as a descriptor or a pin.
 
 use core::ffi::{c_char, c_int, c_ulong};
@@ -6,17 +7,20 @@ use core::ptr::null;
 
 use super::attach::relative;
 use super::tracing::raw_tracepoint_open;
+use crate::error::{EINVAL, Result};
 use crate::kernel::attr::*;
 use crate::kernel::uapi::*;
-use crate::kernel::{call, call_for_fd};
-use crate::opts::{self, Fields, InOut, Opts, all_fields, c_name, field, fields, opts};
-use crate::result::{EINVAL, Result, to_c};
+use crate::kernel::{call, call_for_fd, call_for_fd_with_addrs};
+use crate::opts::{self, Fields, InOut, Opts, c_name, field};
+use crate::returns::to_c;
 use crate::types::{__s32, __u32, __u64, bpf_attach_type, bpf_iter_link_info};
 
-/// Compiles only if the fields of a member are those of `tcx`, which is what it is read as.
+/// Compiles only if the fields of a member are those of `tcx`, because it is read as `tcx`.
 macro_rules! same_as_tcx {
+    ($member:ident) => {
+        same_as_tcx!($member { relative_fd, relative_id, expected_revision });
+    };
     ($member:ident { $($field:ident),* }) => {
-        all_fields!($member { $($field),* });
         const _: () = assert!(size_of::<$member>() == size_of::<bpf_link_create_opts__tcx>());
         $(const _: () = assert!(offset_of!($member, $field) == offset_of!(bpf_link_create_opts__tcx, $field));)*
     };
@@ -32,11 +36,11 @@ pub struct bpf_link_create_opts {
     pub sz: usize,
     /// `BPF_F_*` flags of the attachment.
     pub flags: __u32,
-    /// For BPF_TRACE_ITER: what to iterate over, in the kernel's own union.
+    /// For BPF_TRACE_ITER: what to iterate over (Linux 5.9).
     pub iter_info: *mut bpf_iter_link_info,
     /// Size of iter_info, in bytes.
     pub iter_info_len: __u32,
-    /// For programs that extend another: type of the function in the target's BTF (Linux 5.10).
+    /// For programs that replace a function of another: type of that function in the target's BTF (Linux 5.10).
     pub target_btf_id: __u32,
     pub anonymous: bpf_link_create_opts__member,
 }
@@ -68,10 +72,9 @@ pub union bpf_link_create_opts__member {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpf_link_create_opts__perf_event {
-    /// What bpf_get_attach_cookie() returns in the program.
+    /// Value that bpf_get_attach_cookie() returns in the program.
     pub bpf_cookie: __u64,
 }
-fields!(bpf_link_create_opts__perf_event { bpf_cookie });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -80,14 +83,13 @@ pub struct bpf_link_create_opts__kprobe_multi {
     pub flags: __u32,
     /// Number of functions.
     pub cnt: __u32,
-    /// Names of the functions, or NULL.
+    /// Array of the names of the functions; NULL if addrs is given.
     pub syms: *mut *const c_char,
-    /// Addresses of the functions, or NULL.
+    /// Array of the addresses of the functions; NULL if syms is given.
     pub addrs: *const c_ulong,
     /// A cookie for each, or NULL.
     pub cookies: *const __u64,
 }
-fields!(bpf_link_create_opts__kprobe_multi { flags, cnt, syms, addrs, cookies });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -96,11 +98,11 @@ pub struct bpf_link_create_opts__uprobe_multi {
     pub flags: __u32,
     /// Number of probes.
     pub cnt: __u32,
-    /// The file that is probed.
+    /// Path of the file to probe.
     pub path: *const c_char,
-    /// Offset of each probe in the file, in bytes.
+    /// Array of the offsets of the probes in the file, in bytes.
     pub offsets: *const c_ulong,
-    /// Offset of a reference counter for each, or NULL.
+    /// Array of the offsets of the probes' reference counters in the file, in bytes; may be NULL.
     pub ref_ctr_offsets: *const c_ulong,
     /// A cookie for each, or NULL.
     pub cookies: *const __u64,
@@ -109,15 +111,13 @@ pub struct bpf_link_create_opts__uprobe_multi {
     /// Directory that path is relative to, with BPF_F_UPROBE_MULTI_PATH_FD.
     pub path_fd: __u32,
 }
-fields!(bpf_link_create_opts__uprobe_multi { flags, cnt, path, offsets, ref_ctr_offsets, cookies, pid, path_fd });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpf_link_create_opts__tracing {
-    /// What bpf_get_attach_cookie() returns in the program.
+    /// Value that bpf_get_attach_cookie() returns in the program.
     pub cookie: __u64,
 }
-fields!(bpf_link_create_opts__tracing { cookie });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -126,65 +126,60 @@ pub struct bpf_link_create_opts__netfilter {
     pub pf: __u32,
     /// `NF_INET_*` hook.
     pub hooknum: __u32,
-    /// Lower runs earlier.
+    /// Priority; lower values run earlier.
     pub priority: __s32,
     /// `BPF_F_NETFILTER_*` flags.
     pub flags: __u32,
 }
-fields!(bpf_link_create_opts__netfilter { pf, hooknum, priority, flags });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpf_link_create_opts__tcx {
     /// Program or link to attach before or after; not with relative_id.
     pub relative_fd: __u32,
-    /// Its id, instead of a descriptor.
+    /// Id of that program or link; not with relative_fd.
     pub relative_id: __u32,
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
 }
-fields!(bpf_link_create_opts__tcx { relative_fd, relative_id, expected_revision });
 
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpf_link_create_opts__netkit {
     /// Program or link to attach before or after; not with relative_id.
     pub relative_fd: __u32,
-    /// Its id, instead of a descriptor.
+    /// Id of that program or link; not with relative_fd.
     pub relative_id: __u32,
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
 }
-same_as_tcx!(bpf_link_create_opts__netkit { relative_fd, relative_id, expected_revision });
+same_as_tcx!(bpf_link_create_opts__netkit);
 
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpf_link_create_opts__cgroup {
     /// Program or link to attach before or after; not with relative_id.
     pub relative_fd: __u32,
-    /// Its id, instead of a descriptor.
+    /// Id of that program or link; not with relative_fd.
     pub relative_id: __u32,
     /// Attach only if the hook is at this revision; 0 for any.
     pub expected_revision: __u64,
 }
-same_as_tcx!(bpf_link_create_opts__cgroup { relative_fd, relative_id, expected_revision });
+same_as_tcx!(bpf_link_create_opts__cgroup);
 
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpf_link_create_opts__tracing_multi {
-    /// BTF types of the functions.
+    /// Array of the BTF types of the functions.
     pub ids: *const __u32,
     /// A cookie for each, or NULL.
     pub cookies: *const __u64,
     /// Number of functions.
     pub cnt: __u32,
 }
-fields!(bpf_link_create_opts__tracing_multi { ids, cookies, cnt });
 
-all_fields!(bpf_link_create_opts { sz, flags, iter_info, iter_info_len, target_btf_id, anonymous });
-
-// SAFETY: integers, and pointers that may be NULL. The union is not listed: what of it is
-// given depends on which member it is.
+// SAFETY: all fields may be zero. The union is not listed, because the ends of its fields
+// depend on the member in use.
 unsafe impl Fields for bpf_link_create_opts {
     const ENDS: &'static [usize] = &[
         field!(bpf_link_create_opts.sz).end(),
@@ -195,7 +190,7 @@ unsafe impl Fields for bpf_link_create_opts {
     ];
 }
 
-// SAFETY: `sz` is first, and the last field is the last of the longest member.
+// SAFETY: `sz` is the first field, and the last one is the last of the longest member.
 unsafe impl Opts for bpf_link_create_opts {
     const NAME: &'static core::ffi::CStr = c_name!(bpf_link_create_opts);
     const KNOWN: usize = MEMBER + field!(bpf_link_create_opts__uprobe_multi.path_fd).end();
@@ -205,13 +200,13 @@ const _: () = assert!(
     "KNOWN is not the end of the longest member"
 );
 
-/// Where the union of the members starts.
+/// The offset of the union.
 const MEMBER: usize = offset_of!(bpf_link_create_opts, anonymous);
 
-/// Attach a program through a link, which holds the attachment.
+/// Attach a program, and create a link that holds the attachment.
 ///
-/// For the attach types of fentry, fexit, fmod_ret, LSM and raw tracepoints without options, and on
-/// a kernel that cannot create such a link, it does what bpf_raw_tracepoint_open() does.
+/// If the kernel cannot create a link for the attach types of fentry, fexit, fmod_ret, LSM and raw
+/// tracepoints, and target_fd and all options are 0, it falls back to bpf_raw_tracepoint_open().
 ///
 /// @param prog_fd      the program (for struct_ops the map)
 /// @param target_fd    what to attach to: a cgroup, a network namespace, a perf event, a program; for TCX, netkit and XDP the index of a network device
@@ -219,10 +214,10 @@ const MEMBER: usize = offset_of!(bpf_link_create_opts, anonymous);
 /// @param opts         options, or NULL
 /// @return descriptor of the link, to be closed by the caller, or a negative error code (also in errno):
 ///   - EBADF: a descriptor is invalid
-///   - EINVAL: invalid combination of program, target, attach type and options; options that
-///     belong to another attach type; relative_fd and relative_id both given; bad opts
+///   - EINVAL: invalid combination of program, target, attach type and options; options of another
+///     attach type; relative_fd and relative_id both given; invalid opts
 ///   - EPERM: the caller lacks the capability required to attach this type of program
-///   - EBUSY: another program is attached there exclusively
+///   - EBUSY: a program is attached there that does not allow another one
 ///   - EOPNOTSUPP, ENOTSUPP (524): the kernel was built without support for it
 ///
 /// Since Linux 5.7. See bpf(2), BPF_LINK_CREATE.
@@ -243,48 +238,57 @@ pub unsafe extern "C" fn bpf_link_create(
             flags: opts.flags,
             member: (),
         };
-        let result = create(head, &opts);
+        // SAFETY: the addresses in the opts are the caller's.
+        let result = unsafe { create(head, &opts) };
         let plain = target_fd == 0 && opts.is_zero_after(field!(bpf_link_create_opts.sz).end());
         if result == Err(EINVAL) && plain && had_raw_tracepoint_form(attach_type.0) {
-            return raw_tracepoint_open(prog_fd, null(), 0);
+            // SAFETY: there is no name.
+            return unsafe { raw_tracepoint_open(prog_fd, null(), 0) };
         }
         result
     })
 }
 
 /// Creates a link with the member that belongs to the attach type.
-fn create(head: LinkCreate<()>, opts: &InOut<bpf_link_create_opts>) -> Result<c_int> {
+///
+/// # Safety
+/// The addresses in `opts` are the caller's.
+unsafe fn create(head: LinkCreate<()>, opts: &InOut<bpf_link_create_opts>) -> Result<c_int> {
     let after_head = opts.is_zero_after(field!(bpf_link_create_opts.target_btf_id).end());
     match (opts.target_btf_id, opts.iter_info_len) {
         (0, 0) => {}
         (target_btf_id, 0) if after_head => {
-            return head.send(TargetBtfId { target_btf_id, pad: [0; 11] });
+            return call_for_fd(&mut head.with(TargetBtfId { target_btf_id, pad: [0; 11] }));
         }
         (0, _) if after_head => {}
         _ => return Err(EINVAL),
     }
     match head.attach_type {
         BPF_TRACE_ITER => {
-            head.send(Iter { iter_info: addr(opts.iter_info), iter_info_len: opts.iter_info_len, pad: [0; 9] })
+            let member = Iter { iter_info: addr(opts.iter_info), iter_info_len: opts.iter_info_len, pad: [0; 9] };
+            // SAFETY: as above.
+            unsafe { call_for_fd_with_addrs(&mut head.with(member)) }
         }
         BPF_PERF_EVENT => {
             let given: bpf_link_create_opts__perf_event = member(opts)?;
-            head.send(PerfEvent { bpf_cookie: given.bpf_cookie, pad: [0; 10] })
+            call_for_fd(&mut head.with(PerfEvent { bpf_cookie: given.bpf_cookie, pad: [0; 10] }))
         }
         BPF_TRACE_KPROBE_MULTI | BPF_TRACE_KPROBE_SESSION => {
             let given: bpf_link_create_opts__kprobe_multi = member(opts)?;
-            head.send(KprobeMulti {
+            let member = KprobeMulti {
                 flags: given.flags,
                 cnt: given.cnt,
                 syms: addr(given.syms),
                 addrs: addr(given.addrs),
                 cookies: addr(given.cookies),
                 pad: [0; 4],
-            })
+            };
+            // SAFETY: as above.
+            unsafe { call_for_fd_with_addrs(&mut head.with(member)) }
         }
         BPF_TRACE_UPROBE_MULTI | BPF_TRACE_UPROBE_SESSION => {
             let given: bpf_link_create_opts__uprobe_multi = member(opts)?;
-            head.send(UprobeMulti {
+            let member = UprobeMulti {
                 path: addr(given.path),
                 offsets: addr(given.offsets),
                 ref_ctr_offsets: addr(given.ref_ctr_offsets),
@@ -293,55 +297,61 @@ fn create(head: LinkCreate<()>, opts: &InOut<bpf_link_create_opts>) -> Result<c_
                 flags: given.flags,
                 pid: given.pid,
                 path_fd: given.path_fd,
-            })
+            };
+            // SAFETY: as above.
+            unsafe { call_for_fd_with_addrs(&mut head.with(member)) }
         }
         BPF_TRACE_FENTRY_MULTI | BPF_TRACE_FEXIT_MULTI | BPF_TRACE_FSESSION_MULTI => {
             let given: bpf_link_create_opts__tracing_multi = member(opts)?;
-            head.send(TracingMulti { ids: addr(given.ids), cookies: addr(given.cookies), cnt: given.cnt, pad: [0; 7] })
+            let (ids, cookies) = (addr(given.ids), addr(given.cookies));
+            // SAFETY: as above.
+            unsafe {
+                call_for_fd_with_addrs(&mut head.with(TracingMulti { ids, cookies, cnt: given.cnt, pad: [0; 7] }))
+            }
         }
         BPF_TRACE_RAW_TP | BPF_TRACE_FENTRY | BPF_TRACE_FEXIT | BPF_MODIFY_RETURN | BPF_TRACE_FSESSION
         | BPF_LSM_MAC => {
             let given: bpf_link_create_opts__tracing = member(opts)?;
-            head.send(Tracing { target_btf_id: 0, pad0: 0, cookie: given.cookie, pad: [0; 8] })
+            call_for_fd(&mut head.with(Tracing { target_btf_id: 0, pad0: 0, cookie: given.cookie, pad: [0; 8] }))
         }
         BPF_NETFILTER => {
             let given: bpf_link_create_opts__netfilter = member(opts)?;
-            head.send(Netfilter {
+            call_for_fd(&mut head.with(Netfilter {
                 pf: given.pf,
                 hooknum: given.hooknum,
                 priority: given.priority,
                 flags: given.flags,
                 pad: [0; 8],
-            })
+            }))
         }
         attach_type if takes_relative(attach_type) => {
             // `netkit` and `cgroup` have the fields of `tcx`, see same_as_tcx!.
             let given: bpf_link_create_opts__tcx = member(opts)?;
             let (relative, id_flag) = relative(given.relative_fd, given.relative_id)?;
             let head = LinkCreate { flags: head.flags | id_flag, ..head };
-            head.send(Relative {
+            call_for_fd(&mut head.with(Relative {
                 relative_fd: relative,
                 pad0: 0,
                 expected_revision: given.expected_revision,
                 pad: [0; 8],
-            })
+            }))
         }
         _ if opts.is_zero_after(field!(bpf_link_create_opts.flags).end()) => {
-            head.send(TargetBtfId { target_btf_id: 0, pad: [0; 11] })
+            call_for_fd(&mut head.with(TargetBtfId { target_btf_id: 0, pad: [0; 11] }))
         }
         _ => Err(EINVAL),
     }
 }
 
 impl LinkCreate<()> {
-    /// Sends the record with a member in place.
-    fn send<M: LinkMember>(self, member: M) -> Result<c_int> {
+    /// The record with this member.
+    fn with<M: LinkMember>(self, member: M) -> LinkCreate<M> {
         let Self { prog_fd, target_fd, attach_type, flags, .. } = self;
-        call_for_fd(&mut LinkCreate { prog_fd, target_fd, attach_type, flags, member })
+        LinkCreate { prog_fd, target_fd, attach_type, flags, member }
     }
 }
 
-/// The union's member `M`, as far as the caller gives it; nothing may follow it.
+/// The union's member `M`, with fields that end after `sz` zero. The bytes after it must be zero.
 fn member<M: Fields>(opts: &InOut<bpf_link_create_opts>) -> Result<M> {
     const { assert!(MEMBER + size_of::<M>() <= size_of::<bpf_link_create_opts>()) };
     if !opts.is_zero_after(MEMBER + size_of::<M>()) {
@@ -351,7 +361,7 @@ fn member<M: Fields>(opts: &InOut<bpf_link_create_opts>) -> Result<M> {
     Ok(unsafe { opts.member(MEMBER) })
 }
 
-/// Attach types whose programs have an order that a new one can name its place in.
+/// Attach types that accept a position relative to another program or link.
 fn takes_relative(attach_type: u32) -> bool {
     matches!(
         attach_type,
@@ -391,7 +401,7 @@ fn takes_relative(attach_type: u32) -> bool {
     )
 }
 
-/// Attach types that `BPF_RAW_TRACEPOINT_OPEN` took before there were links.
+/// Attach types for which there was `BPF_RAW_TRACEPOINT_OPEN` before there were links.
 fn had_raw_tracepoint_form(attach_type: u32) -> bool {
     matches!(attach_type, BPF_TRACE_RAW_TP | BPF_LSM_MAC | BPF_TRACE_FENTRY | BPF_TRACE_FEXIT | BPF_MODIFY_RETURN)
 }
@@ -402,14 +412,13 @@ fn had_raw_tracepoint_form(attach_type: u32) -> bool {
 pub struct bpf_link_update_opts {
     /// Size of this struct, for forward and backward compatibility.
     pub sz: usize,
-    /// BPF_F_REPLACE: replace only if the link holds old_prog_fd or old_map_fd now.
+    /// BPF_F_REPLACE: replace only if old_prog_fd or old_map_fd is the current one of the link.
     pub flags: __u32,
-    /// The program that is to be replaced.
+    /// The program expected to be replaced, with BPF_F_REPLACE.
     pub old_prog_fd: __u32,
-    /// The struct_ops map that is to be replaced (Linux 6.4); not with old_prog_fd.
+    /// The struct_ops map expected to be replaced, with BPF_F_REPLACE (Linux 6.4); not with old_prog_fd.
     pub old_map_fd: __u32,
 }
-opts!(bpf_link_update_opts { sz, flags, old_prog_fd, old_map_fd });
 
 /// Replace the program of a link (or the map of a struct_ops link).
 ///
@@ -418,8 +427,8 @@ opts!(bpf_link_update_opts { sz, flags, old_prog_fd, old_map_fd });
 /// @param opts         options, or NULL
 /// @return 0, or a negative error code (also in errno):
 ///   - EBADF: a descriptor is invalid
-///   - EINVAL: the program does not fit the link; old_prog_fd and old_map_fd both given; bad opts
-///   - EPERM: BPF_F_REPLACE, and the link holds another program
+///   - EINVAL: the program does not match the link; old_prog_fd and old_map_fd both given; invalid opts
+///   - EPERM: BPF_F_REPLACE is set, and the link has another program
 ///   - ENOLINK: the link is detached
 ///
 /// Since Linux 5.7. See bpf(2), BPF_LINK_UPDATE.
@@ -439,7 +448,7 @@ pub unsafe extern "C" fn bpf_link_update(
             link_fd: link_fd as u32,
             new_prog_fd: new_prog_fd as u32,
             flags: opts.flags,
-            // The two share a place, and at most one is given.
+            // Both use this member, and at most one is set.
             old_prog_fd: opts.old_prog_fd | opts.old_map_fd,
         })
     })
@@ -450,7 +459,7 @@ pub unsafe extern "C" fn bpf_link_update(
 /// @param link_fd  the link
 /// @return 0, or a negative error code (also in errno):
 ///   - EBADF: link_fd is invalid
-///   - EINVAL: link_fd is not a link
+///   - EINVAL: link_fd does not refer to a link
 ///   - EOPNOTSUPP: links of this type cannot be detached; close them
 ///
 /// Since Linux 5.9. See bpf(2), BPF_LINK_DETACH.
@@ -459,12 +468,12 @@ pub unsafe extern "C" fn bpf_link_detach(link_fd: c_int) -> c_int {
     to_c(|| call(&mut LinkDetach { link_fd: link_fd as u32 }))
 }
 
-/// Create an iterator from an iterator link; reading from it runs the program.
+/// Create an iterator from an iterator link. Reading from the iterator runs the program.
 ///
 /// @param link_fd  link created with BPF_TRACE_ITER
 /// @return descriptor to read from, to be closed by the caller, or a negative error code (also in errno):
 ///   - EBADF: link_fd is invalid
-///   - EINVAL: link_fd is not an iterator link
+///   - EINVAL: link_fd does not refer to an iterator link
 ///
 /// Since Linux 5.8. See bpf(2), BPF_ITER_CREATE.
 #[unsafe(no_mangle)]

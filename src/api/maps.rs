@@ -1,16 +1,17 @@
-//! Maps: creating them, their elements one by one and in batches.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Maps: creation, single elements, batches of elements.
 
 use core::ffi::{c_char, c_int, c_void};
 
 use crate::kernel::attr::*;
 use crate::kernel::call::call_for_fd_with_common;
 use crate::kernel::uapi::*;
-use crate::kernel::{call, call_for_fd, features, memlock};
-use crate::opts::{self, InOut, field, opts};
-use crate::result::{Out, to_c};
+use crate::kernel::{call, call_for_fd_with_addrs, call_with_addrs, features, memlock};
+use crate::opts::{self, InOut, field};
+use crate::returns::{Out, to_c};
 use crate::types::{__s32, __u32, __u64, bpf_map_type};
 
-/// A log for commands that have no log fields of their own: the kernel may write there why it
+/// Log buffer for commands without log fields of their own. The kernel may write to it why it
 /// rejected the call.
 ///
 /// Kernels without common attributes write nothing.
@@ -23,12 +24,11 @@ pub struct bpf_log_opts {
     pub buf: *mut c_char,
     /// Size of `buf`, in bytes.
     pub size: __u32,
-    /// What to log: bits 0 to 2 as in bpf_prog_load_opts.log_level.
+    /// Log level: bits 0 to 2 as in bpf_prog_load_opts.log_level.
     pub level: __u32,
-    /// Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none.
+    /// Out: size of the whole log in bytes, including its NUL, even if it did not fit; 0 if there is none.
     pub true_size: __u32,
 }
-opts!(bpf_log_opts { sz, buf, size, level, true_size });
 
 /// Options of bpf_map_create().
 #[repr(C)]
@@ -48,7 +48,7 @@ pub struct bpf_map_create_opts {
     pub inner_map_fd: __u32,
     /// `BPF_F_*` flags of the map (Linux 4.6).
     pub map_flags: __u32,
-    /// Depends on the type, e.g. the number of hashes of a bloom filter (Linux 5.16).
+    /// Extra setting that depends on the map type, e.g. the number of hash functions of a bloom filter (Linux 5.16).
     pub map_extra: __u64,
     /// NUMA node to allocate on, with `BPF_F_NUMA_NODE` (Linux 4.14).
     pub numa_node: __u32,
@@ -65,23 +65,6 @@ pub struct bpf_map_create_opts {
     /// In and out: receives the kernel's message about a rejected map; may be NULL.
     pub log_opts: *mut bpf_log_opts,
 }
-opts!(bpf_map_create_opts {
-    sz,
-    btf_fd,
-    btf_key_type_id,
-    btf_value_type_id,
-    btf_vmlinux_value_type_id,
-    inner_map_fd,
-    map_flags,
-    map_extra,
-    numa_node,
-    map_ifindex,
-    value_type_btf_obj_fd,
-    token_fd,
-    excl_prog_hash,
-    excl_prog_hash_size,
-    log_opts,
-});
 
 /// Create a map.
 ///
@@ -89,16 +72,16 @@ opts!(bpf_map_create_opts {
 /// RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
 ///
 /// @param map_type     `BPF_MAP_TYPE_*`
-/// @param map_name     name, cut at 15 bytes; NULL for none; left out on kernels before 4.15
+/// @param map_name     name, truncated to 15 bytes; NULL for none; not sent to kernels before 4.15
 /// @param key_size     size of a key, in bytes
 /// @param value_size   size of a value, in bytes
 /// @param max_entries  maximum number of elements
 /// @param opts         options, or NULL
 /// @return descriptor of the map, to be closed by the caller, or a negative error code (also in errno):
-///   - EINVAL: invalid combination of type, sizes and flags; bad opts
-///   - EPERM: needs CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
+///   - EINVAL: invalid combination of type, sizes and flags; invalid opts
+///   - EPERM: the caller lacks CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
 ///   - E2BIG: the sizes are too large for this type
-///   - ENOMEM: the kernel has not enough memory
+///   - ENOMEM: the kernel is out of memory
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_CREATE.
 #[unsafe(no_mangle)]
@@ -114,7 +97,7 @@ pub unsafe extern "C" fn bpf_map_create(
         memlock::raise_if_needed();
         // SAFETY: the caller's opts.
         let opts = unsafe { opts::read(opts) }?;
-        // SAFETY: the caller's opts, nested.
+        // SAFETY: the caller's opts, inside those.
         let mut log_opts = unsafe { InOut::new(opts.log_opts) }?;
         let mut attr = MapCreate {
             map_type: map_type.0,
@@ -137,16 +120,14 @@ pub unsafe extern "C" fn bpf_map_create(
             excl_prog_hash: addr(opts.excl_prog_hash),
             excl_prog_hash_size: opts.excl_prog_hash_size,
         };
-        let mut common = CommonAttr {
-            log_buf: addr(log_opts.buf),
-            log_size: log_opts.size,
-            log_level: log_opts.level,
-            ..CommonAttr::default()
-        };
+        let mut common =
+            CommonAttr { log_buf: addr(log_opts.buf), log_size: log_opts.size, log_level: log_opts.level, ..zeroed() };
         let map_fd = if !opts.log_opts.is_null() && features::common_attrs() {
-            call_for_fd_with_common(&mut attr, &mut common)
+            // SAFETY: the hash and the log buffer are the caller's.
+            unsafe { call_for_fd_with_common(&mut attr, &mut common) }
         } else {
-            call_for_fd(&mut attr)
+            // SAFETY: the hash is the caller's.
+            unsafe { call_for_fd_with_addrs(&mut attr) }
         };
         log_opts.set(field!(bpf_log_opts.true_size), common.log_true_size);
         map_fd
@@ -160,7 +141,7 @@ pub unsafe extern "C" fn bpf_map_create(
 /// @param value  value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
 /// @param flags  BPF_ANY (0), BPF_NOEXIST (only add), BPF_EXIST (only replace), BPF_F_LOCK (Linux 5.1)
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - EEXIST: BPF_NOEXIST, and the key exists
 ///   - ENOENT: BPF_EXIST, and the key does not exist
 ///   - E2BIG: the map is full, or the index is too large
@@ -175,7 +156,8 @@ pub unsafe extern "C" fn bpf_map_update_elem(
     value: *const c_void,
     flags: __u64,
 ) -> c_int {
-    elem::<BPF_MAP_UPDATE_ELEM>(fd, key, value, flags)
+    // SAFETY: the key and the value are the caller's.
+    unsafe { elem::<BPF_MAP_UPDATE_ELEM>(fd, key, value, flags) }
 }
 
 /// Look up an element.
@@ -184,14 +166,15 @@ pub unsafe extern "C" fn bpf_map_update_elem(
 /// @param key    key, of the map's key size
 /// @param value  out: its value, of the map's value size (rounded up to 8 bytes, times the number of possible CPUs, for per-CPU maps)
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - ENOENT: the key does not exist
 ///   - EPERM: the descriptor is not open for reading
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_LOOKUP_ELEM.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_map_lookup_elem(fd: c_int, key: *const c_void, value: *mut c_void) -> c_int {
-    elem::<BPF_MAP_LOOKUP_ELEM>(fd, key, value, 0)
+    // SAFETY: the key and the value are the caller's.
+    unsafe { elem::<BPF_MAP_LOOKUP_ELEM>(fd, key, value, 0) }
 }
 
 /// Look up an element, with flags.
@@ -211,7 +194,8 @@ pub unsafe extern "C" fn bpf_map_lookup_elem_flags(
     value: *mut c_void,
     flags: __u64,
 ) -> c_int {
-    elem::<BPF_MAP_LOOKUP_ELEM>(fd, key, value, flags)
+    // SAFETY: the key and the value are the caller's.
+    unsafe { elem::<BPF_MAP_LOOKUP_ELEM>(fd, key, value, flags) }
 }
 
 /// Look up an element and delete it, in one step.
@@ -222,14 +206,15 @@ pub unsafe extern "C" fn bpf_map_lookup_elem_flags(
 /// @param key    key, of the map's key size
 /// @param value  out: its value, as for bpf_map_lookup_elem()
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - ENOENT: the key does not exist, or the queue is empty
 ///   - ENOTSUPP (524) or EINVAL: not supported by this type of map
 ///
 /// Since Linux 4.20 for queues and stacks, 5.14 for hashes. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_ELEM.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_map_lookup_and_delete_elem(fd: c_int, key: *const c_void, value: *mut c_void) -> c_int {
-    elem::<BPF_MAP_LOOKUP_AND_DELETE_ELEM>(fd, key, value, 0)
+    // SAFETY: the key and the value are the caller's.
+    unsafe { elem::<BPF_MAP_LOOKUP_AND_DELETE_ELEM>(fd, key, value, 0) }
 }
 
 /// Look up an element and delete it, in one step, with flags.
@@ -249,7 +234,8 @@ pub unsafe extern "C" fn bpf_map_lookup_and_delete_elem_flags(
     value: *mut c_void,
     flags: __u64,
 ) -> c_int {
-    elem::<BPF_MAP_LOOKUP_AND_DELETE_ELEM>(fd, key, value, flags)
+    // SAFETY: the key and the value are the caller's.
+    unsafe { elem::<BPF_MAP_LOOKUP_AND_DELETE_ELEM>(fd, key, value, flags) }
 }
 
 /// Delete an element.
@@ -257,14 +243,15 @@ pub unsafe extern "C" fn bpf_map_lookup_and_delete_elem_flags(
 /// @param fd   the map
 /// @param key  key, of the map's key size
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - ENOENT: the key does not exist
 ///   - EINVAL: elements of this type of map cannot be deleted
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_DELETE_ELEM.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_map_delete_elem(fd: c_int, key: *const c_void) -> c_int {
-    elem::<BPF_MAP_DELETE_ELEM>(fd, key, core::ptr::null(), 0)
+    // SAFETY: the key is the caller's.
+    unsafe { elem::<BPF_MAP_DELETE_ELEM>(fd, key, core::ptr::null(), 0) }
 }
 
 /// Delete an element, with flags.
@@ -278,29 +265,34 @@ pub unsafe extern "C" fn bpf_map_delete_elem(fd: c_int, key: *const c_void) -> c
 /// Since Linux 3.18. See bpf(2), BPF_MAP_DELETE_ELEM.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_map_delete_elem_flags(fd: c_int, key: *const c_void, flags: __u64) -> c_int {
-    elem::<BPF_MAP_DELETE_ELEM>(fd, key, core::ptr::null(), flags)
+    // SAFETY: the key is the caller's.
+    unsafe { elem::<BPF_MAP_DELETE_ELEM>(fd, key, core::ptr::null(), flags) }
 }
 
-/// Find the key that follows another one, to iterate over a map.
+/// Get the key that follows another one, to iterate over a map.
 ///
 /// @param fd        the map
 /// @param key       key, of the map's key size; NULL, or a key that does not exist, for the first
 /// @param next_key  out: the key that follows, of the map's key size
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - ENOENT: key is the last one
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_GET_NEXT_KEY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpf_map_get_next_key(fd: c_int, key: *const c_void, next_key: *mut c_void) -> c_int {
-    to_c(|| call(&mut MapGetNextKey { map_fd: fd as u32, key: addr(key), next_key: addr(next_key), ..zeroed() }))
+    to_c(|| {
+        let mut attr = MapGetNextKey { map_fd: fd as u32, key: addr(key), next_key: addr(next_key), ..zeroed() };
+        // SAFETY: both keys are the caller's.
+        unsafe { call_with_addrs(&mut attr) }
+    })
 }
 
-/// Freeze a map: from now on it cannot be changed from user space.
+/// Freeze a map: user space can no longer change its elements.
 ///
 /// @param fd  the map
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - EBUSY: the map is frozen already, or mapped for writing
 ///   - EPERM: the descriptor is not open for writing
 ///
@@ -321,18 +313,17 @@ pub struct bpf_map_batch_opts {
     /// Flags for the batch; none so far.
     pub flags: __u64,
 }
-opts!(bpf_map_batch_opts { sz, elem_flags, flags });
 
 /// Delete several elements.
 ///
 /// @param fd     the map
 /// @param keys   the keys, one after another
-/// @param count  in: how many; out, also on failure: how many were deleted
+/// @param count  in: number of elements; out, also on failure: number of elements deleted
 /// @param opts   options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - EFAULT: a pointer is invalid; count is then meaningless
-///   - EINVAL: bad opts, or count is NULL
+///   - EINVAL: invalid opts, or count is NULL
 ///   - ENOENT: a key does not exist
 ///   - ENOTSUPP (524): not supported by this type of map
 ///
@@ -345,29 +336,29 @@ pub unsafe extern "C" fn bpf_map_delete_batch(
     opts: *const bpf_map_batch_opts,
 ) -> c_int {
     let pointers = MapBatch { keys: addr(keys), ..zeroed() };
-    // SAFETY: the caller's count and opts.
+    // SAFETY: all pointers are the caller's.
     unsafe { batch::<BPF_MAP_DELETE_BATCH>(fd, pointers, count, opts) }
 }
 
 /// Look up several elements.
 ///
-/// The batches of a map are read one after another: the position that one call writes to
-/// out_batch is the next call's in_batch. The end is reached when a call returns -ENOENT;
-/// the count elements of that last call are valid.
+/// To read a whole map, pass the position that one call writes to out_batch as in_batch to the
+/// next. When a call returns -ENOENT, the end is reached; the count elements of that last call
+/// are valid.
 ///
 /// @param fd         the map
-/// @param in_batch   position, of the map's key size (at least 4 bytes); NULL to begin
+/// @param in_batch   position, of the map's key size (at least 4 bytes); NULL to start from the beginning
 /// @param out_batch  out: position of the next batch, of the same size
 /// @param keys       out: room for count keys
 /// @param values     out: room for count values
 /// @param count      in: maximum number of elements to read; out, also on failure: elements read
 /// @param opts       options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - EFAULT: a pointer is invalid; count is then meaningless
-///   - EINVAL: bad opts, or count is NULL
+///   - EINVAL: invalid opts, or count is NULL
 ///   - ENOENT: there are no more elements
-///   - ENOSPC: count is less than the elements of one hash bucket
+///   - ENOSPC: count is less than the number of elements in a hash bucket
 ///   - ENOTSUPP (524): not supported by this type of map
 ///
 /// Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_BATCH.
@@ -388,7 +379,7 @@ pub unsafe extern "C" fn bpf_map_lookup_batch(
         values: addr(values),
         ..zeroed()
     };
-    // SAFETY: the caller's count and opts.
+    // SAFETY: all pointers are the caller's.
     unsafe { batch::<BPF_MAP_LOOKUP_BATCH>(fd, pointers, count, opts) }
 }
 
@@ -414,7 +405,7 @@ pub unsafe extern "C" fn bpf_map_lookup_and_delete_batch(
         values: addr(values),
         ..zeroed()
     };
-    // SAFETY: the caller's count and opts.
+    // SAFETY: all pointers are the caller's.
     unsafe { batch::<BPF_MAP_LOOKUP_AND_DELETE_BATCH>(fd, pointers, count, opts) }
 }
 
@@ -423,12 +414,12 @@ pub unsafe extern "C" fn bpf_map_lookup_and_delete_batch(
 /// @param fd      the map
 /// @param keys    the keys, one after another
 /// @param values  their values, one after another
-/// @param count   in: how many; out, also on failure: how many were written
+/// @param count   in: number of elements; out, also on failure: number of elements written
 /// @param opts    options, or NULL
 /// @return 0, or a negative error code (also in errno):
-///   - EBADF: fd is not a map
+///   - EBADF: fd does not refer to a map
 ///   - EFAULT: a pointer is invalid; count is then meaningless
-///   - EINVAL: bad opts, or count is NULL
+///   - EINVAL: invalid opts, or count is NULL
 ///   - E2BIG: the map is full
 ///   - ENOTSUPP (524): not supported by this type of map
 ///
@@ -442,20 +433,27 @@ pub unsafe extern "C" fn bpf_map_update_batch(
     opts: *const bpf_map_batch_opts,
 ) -> c_int {
     let pointers = MapBatch { keys: addr(keys), values: addr(values), ..zeroed() };
-    // SAFETY: the caller's count and opts.
+    // SAFETY: all pointers are the caller's.
     unsafe { batch::<BPF_MAP_UPDATE_BATCH>(fd, pointers, count, opts) }
 }
 
-/// What the functions for one element share: all send the same record.
-#[inline]
-fn elem<const CMD: bpf_cmd>(fd: c_int, key: *const c_void, value: *const c_void, flags: __u64) -> c_int {
-    to_c(|| call(&mut MapElem::<CMD> { map_fd: fd as u32, pad: 0, key: addr(key), value: addr(value), flags }))
-}
-
-/// What the batch functions share, from the pointers on.
+/// The common part of the functions for one element.
 ///
 /// # Safety
-/// `count` is NULL or the caller's count; `opts` is NULL or the caller's opts.
+/// `key` and `value` are the caller's.
+#[inline]
+unsafe fn elem<const CMD: bpf_cmd>(fd: c_int, key: *const c_void, value: *const c_void, flags: __u64) -> c_int {
+    to_c(|| {
+        let mut attr = MapElem::<CMD> { map_fd: fd as u32, pad: 0, key: addr(key), value: addr(value), flags };
+        // SAFETY: as above.
+        unsafe { call_with_addrs(&mut attr) }
+    })
+}
+
+/// The common part of the batch functions.
+///
+/// # Safety
+/// `count`, `opts` and the addresses in `pointers` are the caller's.
 unsafe fn batch<const CMD: bpf_cmd>(
     fd: c_int,
     pointers: MapBatch<CMD>,
@@ -472,7 +470,8 @@ unsafe fn batch<const CMD: bpf_cmd>(
             flags: opts.flags,
             ..pointers
         };
-        let result = call(&mut attr);
+        // SAFETY: as above.
+        let result = unsafe { call_with_addrs(&mut attr) };
         count.set(attr.count);
         result
     })

@@ -1,13 +1,15 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Programs: loading, running, binding, reading their output streams.
 
 use core::ffi::{c_char, c_int, c_void};
 
 use errno::Errno;
 
+use crate::error::{EINVAL, Result};
 use crate::kernel::attr::*;
-use crate::kernel::{call, call_for_fd, features, memlock};
-use crate::opts::{self, InOut, field, opts};
-use crate::result::{EINVAL, Result, to_c};
+use crate::kernel::{call, call_for_fd_with_addrs, call_with_addrs, features, memlock};
+use crate::opts::{self, InOut, field};
+use crate::returns::to_c;
 use crate::types::{__u32, bpf_attach_type, bpf_insn, bpf_prog_type};
 
 /// Options of bpf_prog_load().
@@ -18,7 +20,7 @@ pub struct bpf_prog_load_opts {
     pub sz: usize,
     /// Maximum number of attempts while the kernel returns EAGAIN; 0 means 5.
     pub attempts: c_int,
-    /// How the program will be attached, for program types that need to know (Linux 4.17).
+    /// Attach type, for program types that require it when a program is loaded (Linux 4.17).
     pub expected_attach_type: bpf_attach_type,
     /// BTF object that describes the program (Linux 5.0).
     pub prog_btf_fd: __u32,
@@ -26,9 +28,9 @@ pub struct bpf_prog_load_opts {
     pub prog_flags: __u32,
     /// Network device to offload the program to (Linux 4.15).
     pub prog_ifindex: __u32,
-    /// LINUX_VERSION_CODE, which kprobes needed before Linux 5.0.
+    /// LINUX_VERSION_CODE, required for kprobes before Linux 5.0.
     pub kern_version: __u32,
-    /// Type to attach to, in the BTF of the kernel, a module or a program (Linux 5.5).
+    /// BTF type to attach to, in the BTF of the kernel, a module or a program (Linux 5.5).
     pub attach_btf_id: __u32,
     /// Program to attach to (Linux 5.5); not with attach_btf_obj_fd.
     pub attach_prog_fd: __u32,
@@ -48,66 +50,41 @@ pub struct bpf_prog_load_opts {
     pub line_info_cnt: __u32,
     /// Size of one line record, in bytes.
     pub line_info_rec_size: __u32,
-    /// What the verifier logs: 0 nothing unless loading fails and log_buf is given, 1 its decisions, 2 more details, 4 statistics.
+    /// Verifier log level: 1 decisions, 2 details, 4 statistics; 0 none, unless loading fails and log_buf is set.
     pub log_level: __u32,
     /// Size of log_buf, in bytes.
     pub log_size: __u32,
     /// Buffer for the verifier log; may be NULL.
     pub log_buf: *mut c_char,
-    /// Out: size of the whole log in bytes, also when it did not fit; 0 if the kernel wrote none (Linux 6.4).
+    /// Out: size of the whole log in bytes, including its NUL, even if it did not fit; 0 if there is none (Linux 6.4).
     pub log_true_size: __u32,
     /// BPF token, with `BPF_F_TOKEN_FD` (Linux 6.9).
     pub token_fd: __u32,
-    /// Number of descriptors in fd_array, if all of them are to be bound to the program (Linux 6.14).
+    /// Number of descriptors in fd_array, to bind all of them to the program; 0 otherwise (Linux 6.14).
     pub fd_array_cnt: __u32,
 }
-opts!(bpf_prog_load_opts {
-    sz,
-    attempts,
-    expected_attach_type,
-    prog_btf_fd,
-    prog_flags,
-    prog_ifindex,
-    kern_version,
-    attach_btf_id,
-    attach_prog_fd,
-    attach_btf_obj_fd,
-    fd_array,
-    func_info,
-    func_info_cnt,
-    func_info_rec_size,
-    line_info,
-    line_info_cnt,
-    line_info_rec_size,
-    log_level,
-    log_size,
-    log_buf,
-    log_true_size,
-    token_fd,
-    fd_array_cnt,
-});
 
 /// Load a program. The kernel verifies it, and keeps it as long as a descriptor, a pin or a link refers to it.
 ///
 /// If the kernel returns EAGAIN, the load is retried, up to opts->attempts attempts in all. If the
-/// kernel knows shorter function or line records than the caller, the load is retried with
-/// the surplus zeroed. If it fails and opts provides a log buffer (log_buf) but no level
+/// kernel knows only shorter function or line records than the caller's, the load is retried with
+/// the bytes that it does not know set to zero. If it fails and opts provides a log buffer (log_buf) but no level
 /// (log_level 0), it is retried once with level 1, so that log_buf explains the failure.
 ///
 /// On a kernel before 5.11, the first map, program or BTF of a process raises its
 /// RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
 ///
 /// @param prog_type  `BPF_PROG_TYPE_*`
-/// @param prog_name  name, cut at 15 bytes; NULL for none; left out on kernels before 4.15
+/// @param prog_name  name, truncated to 15 bytes; NULL for none; not sent to kernels before 4.15
 /// @param license    licence, e.g. "GPL", which decides which helpers the program may call
 /// @param insns      the instructions
 /// @param insn_cnt   number of instructions
 /// @param opts       options and outputs, or NULL
 /// @return descriptor of the program, to be closed by the caller, or a negative error code (also in errno):
 ///   - EACCES: the verifier rejected the program; the log explains why
-///   - EINVAL: invalid combination of type, instructions and options; bad opts
-///   - EPERM: needs CAP_BPF, for tracing CAP_PERFMON, for networking CAP_NET_ADMIN
-///   - E2BIG: the program has too many instructions, or is too complex
+///   - EINVAL: invalid combination of type, instructions and options; invalid opts
+///   - EPERM: the caller lacks CAP_BPF, for tracing CAP_PERFMON, or for networking CAP_NET_ADMIN
+///   - E2BIG: the program has too many instructions, or is too complex to verify
 ///   - ENOSPC: the log did not fit into log_buf
 ///
 /// Since Linux 3.18. See bpf(2), BPF_PROG_LOAD.
@@ -150,7 +127,7 @@ pub unsafe extern "C" fn bpf_prog_load(
             insns: addr(insns),
             insn_cnt,
             attach_btf_id: opts.attach_btf_id,
-            // The two share a place, and at most one is given.
+            // Both use this member, and at most one is set.
             attach_prog_fd: opts.attach_prog_fd | opts.attach_btf_obj_fd,
             fd_array: addr(opts.fd_array),
             fd_array_cnt: opts.fd_array_cnt,
@@ -165,7 +142,8 @@ pub unsafe extern "C" fn bpf_prog_load(
         if opts.log_level != 0 {
             give_log(&mut attr, &opts, opts.log_level);
         }
-        load_with_repair(&mut attr, &mut opts, attempts)
+        // SAFETY: the addresses are the caller's.
+        unsafe { load_with_repair(&mut attr, &mut opts, attempts) }
     })
 }
 
@@ -173,19 +151,23 @@ const DEFAULT_ATTEMPTS: c_int = 5;
 const E2BIG: Errno = Errno(libc::E2BIG);
 const EAGAIN: Errno = Errno(libc::EAGAIN);
 
-/// Has the kernel write the caller's log.
+/// Requests a log, in the caller's buffer.
 fn give_log(attr: &mut ProgLoad, opts: &bpf_prog_load_opts, log_level: u32) {
     attr.log_buf = addr(opts.log_buf);
     attr.log_size = opts.log_size;
     attr.log_level = log_level;
 }
 
-/// One load, `attempts` calls at most while the kernel answers EAGAIN.
+/// Loads the program, with up to `attempts` calls while the kernel returns EAGAIN.
+///
+/// # Safety
+/// The addresses in `attr` are the caller's, or those of copies that outlive the call.
 #[inline(never)]
-fn load(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, attempts: c_int) -> Result<c_int> {
+unsafe fn load(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, attempts: c_int) -> Result<c_int> {
     let mut left = attempts;
     let result = loop {
-        let result = call_for_fd(attr);
+        // SAFETY: as above.
+        let result = unsafe { call_for_fd_with_addrs(attr) };
         left -= 1;
         if result != Err(EAGAIN) || left <= 0 {
             break result;
@@ -195,14 +177,22 @@ fn load(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, attempts: c_i
     result
 }
 
-/// A load that is repeated with the surplus of the records zeroed, if the kernel says, by
-/// E2BIG and the size it writes back, that it knows shorter ones; and then, if it failed
-/// and the log is for that case, with the log.
-fn load_with_repair(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, attempts: c_int) -> Result<c_int> {
-    // The copies live until the last load with them is over.
+/// Loads the program, and again if the kernel knows shorter function or line records, which it shows by E2BIG
+/// and the record size that it writes back: then with copies whose surplus is zeroed. If loading fails in the end,
+/// and the caller wants the log in that case, loads once more with the log.
+///
+/// # Safety
+/// The addresses in `attr` and `opts` are the caller's.
+unsafe fn load_with_repair(
+    attr: &mut ProgLoad,
+    opts: &mut InOut<bpf_prog_load_opts>,
+    attempts: c_int,
+) -> Result<c_int> {
+    // The copies must outlive the last load that uses them.
     let mut func_info = None;
     let mut line_info = None;
-    let mut result = load(attr, opts, attempts);
+    // SAFETY: the addresses are the caller's.
+    let mut result = unsafe { load(attr, opts, attempts) };
     while result == Err(E2BIG) {
         if func_info.is_none() && attr.func_info_cnt != 0 && attr.func_info_rec_size < opts.func_info_rec_size {
             // SAFETY: the caller's records, which the caller's opts describe.
@@ -223,28 +213,30 @@ fn load_with_repair(attr: &mut ProgLoad, opts: &mut InOut<bpf_prog_load_opts>, a
         } else {
             break;
         }
-        result = load(attr, opts, attempts);
+        // SAFETY: the addresses are the caller's or those of the copies.
+        result = unsafe { load(attr, opts, attempts) };
     }
     if result.is_err() && opts.log_level == 0 && !opts.log_buf.is_null() {
         give_log(attr, opts, 1);
-        result = load(attr, opts, attempts);
+        // SAFETY: as above, and the log buffer is the caller's.
+        result = unsafe { load(attr, opts, attempts) };
     }
     result
 }
 
-/// A copy of function or line records: the one thing that the library allocates.
+/// A copy of function or line records. The library allocates nothing else.
 struct Records(*mut c_void);
 
 impl Records {
-    /// Copies the first `known` bytes of each record and zeroes the rest. No memory is E2BIG:
-    /// the answer that was to be repaired stands.
+    /// Copies the first `known` bytes of each record, and zeroes the rest. Fails with E2BIG, the
+    /// error of the rejected load, if there is no memory.
     ///
     /// # Safety
     /// `records` is NULL or holds `count` records of `size` bytes, and `known` is less than `size`.
     #[cold]
     unsafe fn cut(records: *const c_void, count: u32, size: u32, known: u32) -> Result<Self> {
         let (count, size, known) = (count as usize, size as usize, known as usize);
-        // SAFETY: `calloc` checks the product; all-zero bytes are what it gives.
+        // SAFETY: `calloc` has no preconditions; it checks the product for overflow.
         let copy = Self(unsafe { libc::calloc(count, size) });
         if copy.0.is_null() || (records.is_null() && known != 0) {
             return Err(E2BIG);
@@ -259,7 +251,7 @@ impl Records {
 
 impl Drop for Records {
     fn drop(&mut self) {
-        // SAFETY: `calloc` gave it, or it is NULL.
+        // SAFETY: the pointer is from `calloc`, or NULL.
         unsafe { libc::free(self.0) };
     }
 }
@@ -273,7 +265,6 @@ pub struct bpf_prog_bind_opts {
     /// Flags; none so far.
     pub flags: __u32,
 }
-opts!(bpf_prog_bind_opts { sz, flags });
 
 /// Bind a map to a program, so that the map lives as long as the program even if no instruction refers to it.
 ///
@@ -282,7 +273,7 @@ opts!(bpf_prog_bind_opts { sz, flags });
 /// @param opts     options, or NULL
 /// @return 0 (also if they are bound already), or a negative error code (also in errno):
 ///   - EBADF: a descriptor is invalid
-///   - EINVAL: a descriptor is of the wrong kind; bad opts
+///   - EINVAL: prog_fd does not refer to a program, or map_fd not to a map; invalid opts
 ///
 /// Since Linux 5.10. See bpf(2), BPF_PROG_BIND_MAP.
 #[unsafe(no_mangle)]
@@ -300,25 +291,25 @@ pub unsafe extern "C" fn bpf_prog_bind_map(prog_fd: c_int, map_fd: c_int, opts: 
 pub struct bpf_test_run_opts {
     /// Size of this struct, for forward and backward compatibility.
     pub sz: usize,
-    /// Packet or other data to run on; NULL for none.
+    /// Input data, e.g. a packet; NULL for none.
     pub data_in: *const c_void,
-    /// Buffer for the data as the program leaves it; NULL if not wanted.
+    /// Buffer for the data after the run; NULL if not wanted.
     pub data_out: *mut c_void,
     /// Size of data_in, in bytes.
     pub data_size_in: __u32,
     /// In: size of data_out, in bytes. Out: size of the data.
     pub data_size_out: __u32,
-    /// Context to run on; NULL for the default (Linux 5.2).
+    /// Context to pass to the program; NULL for the default (Linux 5.2).
     pub ctx_in: *const c_void,
-    /// Buffer for the context as the program leaves it; NULL if not wanted (Linux 5.2).
+    /// Buffer for the context after the run; NULL if not wanted (Linux 5.2).
     pub ctx_out: *mut c_void,
     /// Size of ctx_in, in bytes.
     pub ctx_size_in: __u32,
     /// In: size of ctx_out, in bytes. Out: size of the context.
     pub ctx_size_out: __u32,
-    /// Out: what the program returned.
+    /// Out: return value of the program.
     pub retval: __u32,
-    /// How many times to run; 0 means once.
+    /// Number of runs; 0 means 1.
     pub repeat: c_int,
     /// Out: average time of one run, in nanoseconds.
     pub duration: __u32,
@@ -326,36 +317,19 @@ pub struct bpf_test_run_opts {
     pub flags: __u32,
     /// CPU to run on, with `BPF_F_TEST_RUN_ON_CPU` (Linux 5.10).
     pub cpu: __u32,
-    /// Packets in a batch, with `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18).
+    /// Number of packets in a batch, with `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18).
     pub batch_size: __u32,
 }
-opts!(bpf_test_run_opts {
-    sz,
-    data_in,
-    data_out,
-    data_size_in,
-    data_size_out,
-    ctx_in,
-    ctx_out,
-    ctx_size_in,
-    ctx_size_out,
-    retval,
-    repeat,
-    duration,
-    flags,
-    cpu,
-    batch_size,
-});
 
-/// Run a program on given data, in the kernel, without attaching it.
+/// Run a program in the kernel on the given data, without attaching it.
 ///
-/// The outputs data_size_out, ctx_size_out, retval and duration are written on failure too.
+/// The outputs data_size_out, ctx_size_out, retval and duration are also written on failure.
 ///
 /// @param prog_fd  the program
 /// @param opts     input and outputs, or NULL
 /// @return 0, or a negative error code (also in errno):
 ///   - EBADF: prog_fd is invalid
-///   - EINVAL: the sizes or the flags do not fit the program; bad opts
+///   - EINVAL: the sizes or the flags are invalid for this program; invalid opts
 ///   - ENOSPC: data_out is too small; data_size_out is the size needed
 ///   - ENOTSUPP (524): not supported by this type of program
 ///
@@ -383,7 +357,8 @@ pub unsafe extern "C" fn bpf_prog_test_run_opts(prog_fd: c_int, opts: *mut bpf_t
             retval: 0,
             pad: 0,
         };
-        let result = call(&mut attr);
+        // SAFETY: the data and the context, in and out, are the caller's.
+        let result = unsafe { call_with_addrs(&mut attr) };
         opts.set(field!(bpf_test_run_opts.data_size_out), attr.data_size_out);
         opts.set(field!(bpf_test_run_opts.ctx_size_out), attr.ctx_size_out);
         opts.set(field!(bpf_test_run_opts.duration), attr.duration);
@@ -399,20 +374,19 @@ pub struct bpf_prog_stream_read_opts {
     /// Size of this struct, for forward and backward compatibility.
     pub sz: usize,
 }
-opts!(bpf_prog_stream_read_opts { sz });
 
 /// Read what a program wrote to one of its streams.
 ///
 /// @param prog_fd    the program
 /// @param stream_id  BPF_STDOUT (1) or BPF_STDERR (2)
-/// @param buf        out: the text, not null-terminated
+/// @param buf        out: the text, not NUL-terminated
 /// @param buf_len    size of buf, in bytes
 /// @param opts       options, or NULL
 /// @return number of bytes read, 0 if there is nothing to read, or a negative error code (also in errno):
 ///   - EBADF: prog_fd is invalid
 ///   - EFAULT: buf is invalid
-///   - ENOENT: there is no such stream
-///   - EINVAL: bad opts, or an older kernel
+///   - ENOENT: the stream does not exist
+///   - EINVAL: invalid opts, or the kernel does not support this command
 ///
 /// Since Linux 6.17. See bpf(2), BPF_PROG_STREAM_READ_BY_FD.
 #[unsafe(no_mangle)]
@@ -426,13 +400,15 @@ pub unsafe extern "C" fn bpf_prog_stream_read(
     to_c(|| {
         // SAFETY: the caller's opts.
         unsafe { opts::read(opts) }?;
-        call(&mut ProgStreamRead {
+        let mut attr = ProgStreamRead {
             stream_buf: addr(buf),
             stream_buf_len: buf_len,
             stream_id,
             prog_fd: prog_fd as u32,
             pad: 0,
-        })
+        };
+        // SAFETY: the buffer is the caller's.
+        unsafe { call_with_addrs(&mut attr) }
     })
 }
 
@@ -445,16 +421,15 @@ pub struct bpf_prog_assoc_struct_ops_opts {
     /// Flags; none so far.
     pub flags: __u32,
 }
-opts!(bpf_prog_assoc_struct_ops_opts { sz, flags });
 
-/// Associate a program with a struct_ops map, for the kernel functions that the program calls.
+/// Associate a program with a struct_ops map, which kernel functions called by the program then use.
 ///
-/// @param prog_fd  the program, not itself of type struct_ops
+/// @param prog_fd  the program; its type must not be struct_ops
 /// @param map_fd   the struct_ops map
 /// @param opts     options, or NULL
 /// @return 0, or a negative error code (also in errno):
 ///   - EBADF: a descriptor is invalid
-///   - EINVAL: the program or the map is of the wrong type; bad opts, or an older kernel
+///   - EINVAL: the program or the map is of the wrong type; invalid opts, or the kernel does not support this command
 ///   - EBUSY: the program is associated with another map
 ///
 /// Since Linux 7.0. See bpf(2), BPF_PROG_ASSOC_STRUCT_OPS.

@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tokens: BPF privileges that a BPF file system delegates.
 
 use core::ffi::c_int;
 
 use crate::kernel::attr::*;
 use crate::kernel::call_for_fd;
-use crate::opts::{self, opts};
-use crate::result::to_c;
+use crate::opts;
+use crate::returns::to_c;
 use crate::types::__u32;
 
 /// Options of bpf_token_create().
@@ -17,7 +18,6 @@ pub struct bpf_token_create_opts {
     /// Flags; none so far.
     pub flags: __u32,
 }
-opts!(bpf_token_create_opts { sz, flags });
 
 /// Create a token with the privileges that a BPF file system delegates to its user namespace.
 ///
@@ -25,10 +25,10 @@ opts!(bpf_token_create_opts { sz, flags });
 /// @param opts      options, or NULL
 /// @return descriptor of the token, to be closed by the caller, or a negative error code (also in errno):
 ///   - EBADF: bpffs_fd is invalid
-///   - EINVAL: bpffs_fd is not the root of a BPF file system; bad opts, or an older kernel
+///   - EINVAL: bpffs_fd is not the root of a BPF file system; invalid opts, or the kernel does not support this command
 ///   - ENOENT: the file system delegates nothing
-///   - EPERM: needs CAP_BPF in the user namespace of the file system
-///   - EOPNOTSUPP: that namespace is the initial one, which needs no token
+///   - EPERM: the caller lacks CAP_BPF in the user namespace of the file system
+///   - EOPNOTSUPP: that user namespace is the initial one, in which no token is needed
 ///
 /// Since Linux 6.9. See bpf(2), BPF_TOKEN_CREATE.
 #[unsafe(no_mangle)]

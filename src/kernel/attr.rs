@@ -1,72 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One attribute record per `bpf(2)` command: exactly the bytes that are sent.
 //!
-//! A record carries its command in its type, so it cannot be sent with another, and it is
-//! always whole: every record is made from [`zeroed`], padding included. `packed(4)` makes
-//! its size end with its last member (92 bytes for `MapCreate`, not 96) and its layout the
-//! same on 32-bit and 64-bit. Members have the names that `union bpf_attr` gives them.
+//! The command is part of a record's type, so a record cannot be sent with another command. All
+//! its bytes are initialised: padding is a member too. `packed(4)` makes a record end with its
+//! last member (92 bytes for `MapCreate`, not 96), and gives it the same layout on 32-bit and
+//! 64-bit machines. Members have the names of `union bpf_attr`.
 
 use core::ffi::{c_char, c_void};
 use core::mem::MaybeUninit;
 
 use super::uapi::*;
 
+/// Data that the kernel is given as it lies in memory.
+///
+/// # Safety
+/// All-zero bytes are a value of the type, none of its bytes is padding, and `HAS_ADDRS` is true if it contains an
+/// [`Addr`].
+pub unsafe trait Plain: Copy {
+    const HAS_ADDRS: bool;
+}
+
+macro_rules! integers {
+    ($($ty:ty),*) => {$(
+        // SAFETY: an integer, or an array of them.
+        unsafe impl Plain for $ty {
+            const HAS_ADDRS: bool = false;
+        }
+    )*};
+}
+integers!(u32, i32, u64, [u8; NAME_LEN]);
+
+// SAFETY: an array of integers.
+unsafe impl<const N: usize> Plain for [u32; N] {
+    const HAS_ADDRS: bool = false;
+}
+
+/// An address at which the kernel reads or writes. A record that contains one is sent only by an unsafe call.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub struct Addr(u64);
+
+#[cfg(test)]
+impl Addr {
+    /// The number that is sent.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+// SAFETY: an integer.
+unsafe impl Plain for Addr {
+    const HAS_ADDRS: bool = true;
+}
+
+/// The address of a pointer from C, zero-extended to 64 bits.
+pub fn addr<T>(pointer: *const T) -> Addr {
+    Addr(pointer.cast::<c_void>() as usize as u64)
+}
+
 /// What `bpf(2)` can be called with.
 ///
 /// # Safety
-/// All members are integers (or arrays of them), so that all-zero bytes are a value and
-/// every byte is initialised.
-pub unsafe trait Attr: Copy {
+/// The record has every member that the kernel writes for this command.
+pub unsafe trait Attr: Plain {
     const CMD: bpf_cmd;
 }
 
-/// The address that a pointer from C is sent as: zero-extended to 64 bits.
-pub fn addr<T>(pointer: *const T) -> u64 {
-    pointer.cast::<c_void>() as usize as u64
-}
-
 /// A record with every byte zero, to be filled with `..zeroed()`.
-pub fn zeroed<A: Attr>() -> A {
-    // SAFETY: `Attr` promises that all-zero bytes are a value.
+pub fn zeroed<T: Plain>() -> T {
+    // SAFETY: `Plain` guarantees that all-zero bytes are a value.
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
-/// Declares a record: its members, which are integers with nothing between them, and its size.
+/// Declares a record: its members, each of which is [`Plain`] data, with nothing between them.
 macro_rules! record {
-    ($(#[$doc:meta])* $name:ident $([$cmd:ident])?: $size:literal { $($(#[$note:meta])* $member:ident: $ty:ty),* $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident $([$cmd:ident])? { $($(#[$note:meta])* $member:ident: $ty:ty),* $(,)? }) => {
         $(#[$doc])*
         #[repr(C, packed(4))]
         #[derive(Clone, Copy)]
         pub struct $name $(<const $cmd: bpf_cmd>)? { $($(#[$note])* pub $member: $ty),* }
-        const _: () = assert!(0 $(+ size_of::<$ty>())* == $size);
+        const _: () = {
+            $(const $cmd: bpf_cmd = 0;)?
+            assert!(0 $(+ size_of::<$ty>())* == size_of::<$name $(<$cmd>)?>());
+        };
+        // SAFETY: every member is `Plain`, or this does not compile, and their sizes add up to that of the record.
+        unsafe impl $(<const $cmd: bpf_cmd>)? Plain for $name $(<$cmd>)? {
+            const HAS_ADDRS: bool = false $(|| <$ty as Plain>::HAS_ADDRS)*;
+        }
     };
 }
 
-/// Declares records, each with the command it belongs to.
+/// Declares records, each with its command.
 macro_rules! attrs {
-    ($($(#[$doc:meta])* $name:ident: $cmd:ident, $size:literal $members:tt)*) => {$(
-        record! { $(#[$doc])* $name: $size $members }
-        // SAFETY: `record!` has only integers, and its size is asserted.
+    ($($(#[$doc:meta])* $name:ident: $cmd:ident $members:tt)*) => {$(
+        record! { $(#[$doc])* $name $members }
+        // SAFETY: the record of this command, all of it.
         unsafe impl Attr for $name {
             const CMD: bpf_cmd = $cmd;
         }
-        const _: () = assert!(size_of::<$name>() == $size);
     )*};
 }
 
-/// Declares records that several commands share: with each command it is a type of its own.
+/// Declares records that several commands share. A record is a distinct type for each command.
 macro_rules! shared_attrs {
-    ($($(#[$doc:meta])* $name:ident: $size:literal $members:tt)*) => {$(
-        record! { $(#[$doc])* $name [CMD]: $size $members }
-        // SAFETY: `record!` has only integers, and its size is asserted.
+    ($($(#[$doc:meta])* $name:ident $members:tt)*) => {$(
+        record! { $(#[$doc])* $name [CMD] $members }
+        // SAFETY: the record of these commands, all of it.
         unsafe impl<const CMD: bpf_cmd> Attr for $name<CMD> {
             const CMD: bpf_cmd = CMD;
         }
-        const _: () = assert!(size_of::<$name<0>>() == $size);
     )*};
 }
 
 attrs! {
-    MapCreate: BPF_MAP_CREATE, 92 {
+    MapCreate: BPF_MAP_CREATE {
         map_type: u32,
         key_size: u32,
         value_size: u32,
@@ -83,26 +130,26 @@ attrs! {
         map_extra: u64,
         value_type_btf_obj_fd: i32,
         map_token_fd: i32,
-        excl_prog_hash: u64,
+        excl_prog_hash: Addr,
         excl_prog_hash_size: u32,
     }
-    MapGetNextKey: BPF_MAP_GET_NEXT_KEY, 24 {
+    MapGetNextKey: BPF_MAP_GET_NEXT_KEY {
         map_fd: u32,
         pad: u32,
-        key: u64,
-        next_key: u64,
+        key: Addr,
+        next_key: Addr,
     }
-    MapFreeze: BPF_MAP_FREEZE, 4 {
+    MapFreeze: BPF_MAP_FREEZE {
         map_fd: u32,
     }
-    ProgLoad: BPF_PROG_LOAD, 168 {
+    ProgLoad: BPF_PROG_LOAD {
         prog_type: u32,
         insn_cnt: u32,
-        insns: u64,
-        license: u64,
+        insns: Addr,
+        license: Addr,
         log_level: u32,
         log_size: u32,
-        log_buf: u64,
+        log_buf: Addr,
         kern_version: u32,
         prog_flags: u32,
         prog_name: [u8; NAME_LEN],
@@ -110,77 +157,78 @@ attrs! {
         expected_attach_type: u32,
         prog_btf_fd: u32,
         func_info_rec_size: u32,
-        func_info: u64,
+        func_info: Addr,
         func_info_cnt: u32,
         line_info_rec_size: u32,
-        line_info: u64,
+        line_info: Addr,
         line_info_cnt: u32,
         attach_btf_id: u32,
         /// Also `attach_btf_obj_fd`.
         attach_prog_fd: u32,
         core_relo_cnt: u32,
-        fd_array: u64,
-        core_relos: u64,
+        fd_array: Addr,
+        core_relos: Addr,
         core_relo_rec_size: u32,
         log_true_size: u32,
         prog_token_fd: i32,
         fd_array_cnt: u32,
-        signature: u64,
+        signature: Addr,
         signature_size: u32,
         keyring_id: i32,
     }
-    ProgTestRun: BPF_PROG_TEST_RUN, 80 {
+    ProgTestRun: BPF_PROG_TEST_RUN {
         prog_fd: u32,
         retval: u32,
         data_size_in: u32,
         data_size_out: u32,
-        data_in: u64,
-        data_out: u64,
+        data_in: Addr,
+        data_out: Addr,
         repeat: u32,
         duration: u32,
         ctx_size_in: u32,
         ctx_size_out: u32,
-        ctx_in: u64,
-        ctx_out: u64,
+        ctx_in: Addr,
+        ctx_out: Addr,
         flags: u32,
         cpu: u32,
         batch_size: u32,
         pad: u32,
     }
-    BtfGetFdById: BPF_BTF_GET_FD_BY_ID, 16 {
+    BtfGetFdById: BPF_BTF_GET_FD_BY_ID {
         btf_id: u32,
         next_id: u32,
         open_flags: u32,
         fd_by_id_token_fd: i32,
     }
-    ObjGetInfoByFd: BPF_OBJ_GET_INFO_BY_FD, 16 {
+    ObjGetInfoByFd: BPF_OBJ_GET_INFO_BY_FD {
         bpf_fd: u32,
         info_len: u32,
-        info: u64,
+        info: Addr,
     }
-    ProgQuery: BPF_PROG_QUERY, 64 {
+    ProgQuery: BPF_PROG_QUERY {
         /// Also `target_ifindex`.
         target_fd: u32,
         attach_type: u32,
         query_flags: u32,
         attach_flags: u32,
-        prog_ids: u64,
-        count: u32,
+        prog_ids: Addr,
+        /// Also `count`, since Linux 6.6.
+        prog_cnt: u32,
         pad: u32,
-        prog_attach_flags: u64,
-        link_ids: u64,
-        link_attach_flags: u64,
+        prog_attach_flags: Addr,
+        link_ids: Addr,
+        link_attach_flags: Addr,
         revision: u64,
     }
-    RawTracepointOpen: BPF_RAW_TRACEPOINT_OPEN, 24 {
-        name: u64,
+    RawTracepointOpen: BPF_RAW_TRACEPOINT_OPEN {
+        name: Addr,
         prog_fd: u32,
         pad: u32,
         cookie: u64,
     }
-    BtfLoad: BPF_BTF_LOAD, 40 {
-        btf: u64,
-        btf_log_buf: u64,
+    BtfLoad: BPF_BTF_LOAD {
+        btf: Addr,
+        btf_log_buf: Addr,
         btf_size: u32,
         btf_log_size: u32,
         btf_log_level: u32,
@@ -188,18 +236,18 @@ attrs! {
         btf_flags: u32,
         btf_token_fd: i32,
     }
-    TaskFdQuery: BPF_TASK_FD_QUERY, 48 {
+    TaskFdQuery: BPF_TASK_FD_QUERY {
         pid: u32,
         fd: u32,
         flags: u32,
         buf_len: u32,
-        buf: u64,
+        buf: Addr,
         prog_id: u32,
         fd_type: u32,
         probe_offset: u64,
         probe_addr: u64,
     }
-    LinkUpdate: BPF_LINK_UPDATE, 16 {
+    LinkUpdate: BPF_LINK_UPDATE {
         link_fd: u32,
         /// Also `new_map_fd`.
         new_prog_fd: u32,
@@ -207,33 +255,33 @@ attrs! {
         /// Also `old_map_fd`.
         old_prog_fd: u32,
     }
-    LinkDetach: BPF_LINK_DETACH, 4 {
+    LinkDetach: BPF_LINK_DETACH {
         link_fd: u32,
     }
-    EnableStats: BPF_ENABLE_STATS, 4 {
+    EnableStats: BPF_ENABLE_STATS {
         type_: u32,
     }
-    IterCreate: BPF_ITER_CREATE, 8 {
+    IterCreate: BPF_ITER_CREATE {
         link_fd: u32,
         flags: u32,
     }
-    ProgBindMap: BPF_PROG_BIND_MAP, 12 {
+    ProgBindMap: BPF_PROG_BIND_MAP {
         prog_fd: u32,
         map_fd: u32,
         flags: u32,
     }
-    TokenCreate: BPF_TOKEN_CREATE, 8 {
+    TokenCreate: BPF_TOKEN_CREATE {
         flags: u32,
         bpffs_fd: u32,
     }
-    ProgStreamRead: BPF_PROG_STREAM_READ_BY_FD, 24 {
-        stream_buf: u64,
+    ProgStreamRead: BPF_PROG_STREAM_READ_BY_FD {
+        stream_buf: Addr,
         stream_buf_len: u32,
         stream_id: u32,
         prog_fd: u32,
         pad: u32,
     }
-    ProgAssocStructOps: BPF_PROG_ASSOC_STRUCT_OPS, 12 {
+    ProgAssocStructOps: BPF_PROG_ASSOC_STRUCT_OPS {
         map_fd: u32,
         prog_fd: u32,
         flags: u32,
@@ -241,34 +289,34 @@ attrs! {
 }
 
 shared_attrs! {
-    /// Of the four commands that look up, update and delete an element.
-    MapElem: 32 {
+    /// For the four commands that look up, update and delete an element.
+    MapElem {
         map_fd: u32,
         pad: u32,
-        key: u64,
-        value: u64,
+        key: Addr,
+        value: Addr,
         flags: u64,
     }
-    /// Of the four batch commands.
-    MapBatch: 56 {
-        in_batch: u64,
-        out_batch: u64,
-        keys: u64,
-        values: u64,
+    /// For the four batch commands.
+    MapBatch {
+        in_batch: Addr,
+        out_batch: Addr,
+        keys: Addr,
+        values: Addr,
         count: u32,
         map_fd: u32,
         elem_flags: u64,
         flags: u64,
     }
-    /// `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
-    ObjPath: 20 {
-        pathname: u64,
+    /// For `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
+    ObjPath {
+        pathname: Addr,
         bpf_fd: u32,
         file_flags: u32,
         path_fd: i32,
     }
-    /// `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`.
-    ProgAttachDetach: 32 {
+    /// For `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`.
+    ProgAttachDetach {
         /// Also `target_ifindex`.
         target_fd: u32,
         attach_bpf_fd: u32,
@@ -279,14 +327,14 @@ shared_attrs! {
         relative_fd: u32,
         expected_revision: u64,
     }
-    /// Of the four commands that walk through ids.
-    GetNextId: 12 {
+    /// For the four commands that iterate over ids.
+    GetNextId {
         start_id: u32,
         next_id: u32,
         open_flags: u32,
     }
-    /// Of the three commands that open a program, a map or a link by its id.
-    GetFdById: 12 {
+    /// For the three commands that open a program, a map or a link by its id.
+    GetFdById {
         /// Also `prog_id`, `map_id`, `link_id`.
         start_id: u32,
         next_id: u32,
@@ -294,7 +342,7 @@ shared_attrs! {
     }
 }
 
-/// `BPF_LINK_CREATE`: 16 bytes, then the 48 of the member that belongs to the attach type.
+/// For `BPF_LINK_CREATE`: 16 bytes, then 48 bytes for the union member that belongs to the attach type.
 #[repr(C, packed(4))]
 #[derive(Clone, Copy)]
 pub struct LinkCreate<M> {
@@ -307,54 +355,59 @@ pub struct LinkCreate<M> {
     pub member: M,
 }
 
-/// What may follow in a [`LinkCreate`].
+/// The union member of a [`LinkCreate`].
 ///
 /// # Safety
-/// All members are integers, and they are 48 bytes with nothing between them.
-pub unsafe trait LinkMember: Copy {}
+/// The type has 48 bytes and needs no alignment greater than 4.
+pub unsafe trait LinkMember: Plain {}
 
-// SAFETY: the four integers are followed by a `LinkMember`, which is integers too.
+// SAFETY: four integers, and the member right after them.
+unsafe impl<M: LinkMember> Plain for LinkCreate<M> {
+    const HAS_ADDRS: bool = M::HAS_ADDRS;
+}
+
+// SAFETY: the record of this command, all of it.
 unsafe impl<M: LinkMember> Attr for LinkCreate<M> {
     const CMD: bpf_cmd = BPF_LINK_CREATE;
 }
 
 macro_rules! link_members {
     ($($(#[$doc:meta])* $name:ident $members:tt)*) => {$(
-        record! { $(#[$doc])* $name: 48 $members }
-        // SAFETY: `record!` has only integers, and its size is asserted.
+        record! { $(#[$doc])* $name $members }
+        // SAFETY: `record!` packs it; its size is asserted below.
         unsafe impl LinkMember for $name {}
-        const _: () = assert!(size_of::<LinkCreate<$name>>() == 64);
+        const _: () = assert!(size_of::<$name>() == 48 && size_of::<LinkCreate<$name>>() == 64);
     )*};
 }
 
 link_members! {
-    /// `target_btf_id` alone, or nothing.
+    /// For `target_btf_id` alone, or no member.
     TargetBtfId { target_btf_id: u32, pad: [u32; 11] }
-    Iter { iter_info: u64, iter_info_len: u32, pad: [u32; 9] }
+    Iter { iter_info: Addr, iter_info_len: u32, pad: [u32; 9] }
     PerfEvent { bpf_cookie: u64, pad: [u32; 10] }
-    KprobeMulti { flags: u32, cnt: u32, syms: u64, addrs: u64, cookies: u64, pad: [u32; 4] }
+    KprobeMulti { flags: u32, cnt: u32, syms: Addr, addrs: Addr, cookies: Addr, pad: [u32; 4] }
     Tracing { target_btf_id: u32, pad0: u32, cookie: u64, pad: [u32; 8] }
     Netfilter { pf: u32, hooknum: u32, priority: i32, flags: u32, pad: [u32; 8] }
-    /// `tcx`, `netkit` and `cgroup`. `relative_fd` is also `relative_id`, with `BPF_F_ID` in the flags.
+    /// For `tcx`, `netkit` and `cgroup`. `relative_fd` is also `relative_id`, with `BPF_F_ID` in the flags.
     Relative { relative_fd: u32, pad0: u32, expected_revision: u64, pad: [u32; 8] }
     UprobeMulti {
-        path: u64,
-        offsets: u64,
-        ref_ctr_offsets: u64,
-        cookies: u64,
+        path: Addr,
+        offsets: Addr,
+        ref_ctr_offsets: Addr,
+        cookies: Addr,
         cnt: u32,
         flags: u32,
         pid: u32,
         path_fd: u32,
     }
-    TracingMulti { ids: u64, cookies: u64, cnt: u32, pad: [u32; 7] }
+    TracingMulti { ids: Addr, cookies: Addr, cnt: u32, pad: [u32; 7] }
 }
 
-/// What a call with `BPF_COMMON_ATTRS` carries besides its own record.
+/// The common attributes: what a call with `BPF_COMMON_ATTRS` passes in addition to the record of its command.
 #[repr(C, packed(4))]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct CommonAttr {
-    pub log_buf: u64,
+    pub log_buf: Addr,
     pub log_size: u32,
     pub log_level: u32,
     pub log_true_size: u32,
@@ -362,10 +415,15 @@ pub struct CommonAttr {
 }
 const _: () = assert!(size_of::<CommonAttr>() == 24);
 
-/// The length of an object's name in a record, its NUL included.
+// SAFETY: an address and four integers, 24 bytes in all.
+unsafe impl Plain for CommonAttr {
+    const HAS_ADDRS: bool = true;
+}
+
+/// The size of an object's name in a record, including the terminating NUL.
 pub const NAME_LEN: usize = BPF_OBJ_NAME_LEN as usize;
 
-/// A name as a record holds it: cut at 15 bytes, always terminated, the rest zero.
+/// A name as it is stored in a record: truncated to 15 bytes, and padded with zeros.
 ///
 /// # Safety
 /// `name` points to a NUL-terminated string.
@@ -373,7 +431,7 @@ pub const NAME_LEN: usize = BPF_OBJ_NAME_LEN as usize;
 pub unsafe fn name(name: *const c_char) -> [u8; NAME_LEN] {
     let mut bytes = [0; NAME_LEN];
     let mut len = 0;
-    // SAFETY: within the string, whose end was not reached before.
+    // SAFETY: no byte before this one is the terminating NUL.
     while len < NAME_LEN - 1 && unsafe { name.add(len).read() } != 0 {
         // SAFETY: as above.
         bytes[len] = unsafe { name.add(len).read() } as u8;

@@ -1,7 +1,8 @@
-//! What the running kernel can do, asked once and remembered for the process.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Features of the running kernel, remembered for the lifetime of the process.
 //!
-//! Where the release that `uname` gives settles a question, nothing is asked. Only a release
-//! that is too old for it, which may still carry the feature, is worth a probe.
+//! If the release that `uname` returns has a feature, it is not probed for. An older release is
+//! probed once, because the feature may have been backported.
 
 use core::ffi::{CStr, c_char};
 use core::mem::MaybeUninit;
@@ -10,26 +11,26 @@ use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use errno::{Errno, errno, set_errno};
 
 use super::attr::{self, NAME_LEN, ProgLoad, addr, zeroed};
-use super::call::{call, call_without_announced_common};
+use super::call::{call_with_addrs, call_with_null_common};
 #[cfg(test)]
 use super::scripted::uname;
 use super::uapi::BPF_PROG_TYPE_SOCKET_FILTER;
 #[cfg(not(test))]
 use libc::uname;
 
-/// Accounts BPF memory to the cgroup, not to `RLIMIT_MEMLOCK`.
+/// Whether the kernel charges BPF memory to the cgroup, not to `RLIMIT_MEMLOCK`.
 pub fn memcg_accounting() -> bool {
     static ANSWER: Answer = Answer::new();
     release() >= (5, 11) || ANSWER.get(|| loads(&[CALL_KTIME_GET_COARSE_NS, EXIT], c""))
 }
 
-/// Takes names for programs and maps.
+/// Whether the kernel accepts names of programs and maps.
 pub fn names() -> bool {
     static ANSWER: Answer = Answer::new();
     release() >= (4, 15) || ANSWER.get(|| loads(&[MOV_R0_0, EXIT], c"sysbpf_name"))
 }
 
-/// A name for a record; none if the caller gives none, or the kernel takes none.
+/// A name for a record: empty if the caller passes NULL, or if the kernel does not accept names.
 ///
 /// # Safety
 /// `name` is NULL or points to a NUL-terminated string.
@@ -41,13 +42,13 @@ pub unsafe fn known_name(name: *const c_char) -> [u8; NAME_LEN] {
     unsafe { attr::name(name) }
 }
 
-/// Takes the attributes that all commands share. No release settles this one.
+/// Whether the kernel supports common attributes. It is always probed for.
 pub fn common_attrs() -> bool {
     static ANSWER: Answer = Answer::new();
-    ANSWER.get(|| call_without_announced_common::<ProgLoad>() == Err(Errno(libc::EFAULT)))
+    ANSWER.get(|| call_with_null_common::<ProgLoad>() == Err(Errno(libc::EFAULT)))
 }
 
-/// A yes or no that is found out at most once, unless threads race for it.
+/// The answer to a question, which is asked at most once, or once by each of several racing threads.
 struct Answer(AtomicU8);
 
 impl Answer {
@@ -59,7 +60,7 @@ impl Answer {
         Self(AtomicU8::new(Self::UNKNOWN))
     }
 
-    /// The remembered answer, or else what `ask` says. `errno` stays as it is.
+    /// The remembered answer, or else that of `ask`. `errno` is unchanged.
     #[cold]
     fn get(&self, ask: impl FnOnce() -> bool) -> bool {
         let known = self.0.load(Relaxed);
@@ -74,7 +75,7 @@ impl Answer {
     }
 }
 
-/// `struct bpf_insn`, as eight bytes in the machine's order.
+/// `struct bpf_insn` as a 64-bit integer.
 type Insn = u64;
 
 const fn insn(code: u8, registers: u8, immediate: i32) -> Insn {
@@ -86,7 +87,7 @@ const MOV_R0_0: Insn = insn(0xb7, 0, 0);
 const CALL_KTIME_GET_COARSE_NS: Insn = insn(0x85, 0, 160);
 const EXIT: Insn = insn(0x95, 0, 0);
 
-/// Whether the kernel loads a throw-away program.
+/// Whether the kernel accepts a program, which is not kept.
 #[cold]
 fn loads(insns: &[Insn], prog_name: &CStr) -> bool {
     let mut attr = ProgLoad {
@@ -94,13 +95,14 @@ fn loads(insns: &[Insn], prog_name: &CStr) -> bool {
         insn_cnt: insns.len() as u32,
         insns: addr(insns.as_ptr()),
         license: addr(c"GPL".as_ptr()),
-        // SAFETY: a `CStr` is terminated.
+        // SAFETY: a `CStr` is NUL-terminated.
         prog_name: unsafe { attr::name(prog_name.as_ptr()) },
         ..zeroed()
     };
-    match call(&mut attr) {
+    // SAFETY: the kernel reads the instructions and the license, which outlive the call, and writes nothing.
+    match unsafe { call_with_addrs(&mut attr) } {
         Ok(fd) => {
-            // SAFETY: the kernel just gave this descriptor to us alone.
+            // SAFETY: the descriptor is new, so nothing else uses it.
             unsafe { libc::close(fd) };
             true
         }
@@ -108,9 +110,9 @@ fn loads(insns: &[Insn], prog_name: &CStr) -> bool {
     }
 }
 
-/// The first two numbers of the release that `uname` gives, such as "6.12.38-amd64"; asked once.
+/// The first two numbers of the release that `uname` returns, such as "6.12.38-amd64". It is called once.
 fn release() -> Release {
-    /// The two numbers, 16 bits for each; 0 until they are known.
+    /// Both numbers, 16 bits each; 0 until they are known.
     static RELEASE: AtomicU32 = AtomicU32::new(0);
     let known = RELEASE.load(Relaxed);
     if known != 0 {
@@ -125,16 +127,16 @@ type Release = (u16, u16);
 
 fn ask_release() -> Release {
     let mut uts = MaybeUninit::<libc::utsname>::uninit();
-    // SAFETY: `uname` fills the struct.
+    // SAFETY: the struct is valid for writes.
     if unsafe { uname(uts.as_mut_ptr()) } != 0 {
         return (0, 0);
     }
-    // SAFETY: filled.
+    // SAFETY: `uname` succeeded, and has filled the struct.
     let uts = unsafe { uts.assume_init_ref() };
     parse_release(uts.release.iter().map(|&c| c as u8))
 }
 
-/// The first two numbers of a release; what is missing counts as 0.
+/// The first two numbers of a release string; 0 for a missing one.
 fn parse_release(mut release: impl Iterator<Item = u8>) -> Release {
     let mut number = || {
         release

@@ -1,4 +1,5 @@
-//! A scripted kernel for the unit tests: it plays `bpf(2)`'s part at the one call site.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A scripted kernel for the unit tests, which replaces `bpf(2)` at its only call site.
 
 use core::ffi::{c_char, c_int, c_long, c_void};
 use std::cell::RefCell;
@@ -14,11 +15,11 @@ use super::uapi::{BPF_COMMON_ATTRS, bpf_cmd};
 pub struct Call {
     pub cmd: bpf_cmd,
     pub attr: Vec<u8>,
-    /// The shared attributes, if announced: their bytes, or none for NULL.
+    /// The common attributes, if the command has their flag: their bytes, or none for NULL.
     pub common: Option<Vec<u8>>,
 }
 
-/// What the kernel does to a call: it may write to the record, and returns a value or an errno.
+/// The kernel's answer to a call: it may write to the record, and returns a value or an errno.
 pub type Answer = Box<dyn FnOnce(&mut [u8]) -> Result<c_long, i32>>;
 
 #[derive(Default)]
@@ -31,14 +32,14 @@ thread_local! {
     static SCRIPT: RefCell<Option<Script>> = const { RefCell::new(None) };
 }
 
-/// Runs `body` over a kernel that gives these answers, in order, to this thread's calls, and
-/// checks that each was asked for. Returns what `body` returns, and the calls.
+/// Runs `body` over a kernel that gives these answers, in this order, to the calls of this
+/// thread, and checks that all were used. Returns the result of `body`, and the calls.
 pub fn with_answers<T>(answers: impl IntoIterator<Item = Answer>, body: impl FnOnce() -> T) -> (T, Vec<Call>) {
     let script = Script { answers: answers.into_iter().collect(), calls: Vec::new() };
     assert!(SCRIPT.replace(Some(script)).is_none(), "scripts do not nest");
     let result = body();
     let script = SCRIPT.take().expect("set above");
-    assert!(script.answers.is_empty(), "{} answers were not asked for", script.answers.len());
+    assert!(script.answers.is_empty(), "{} answers were not used", script.answers.len());
     (result, script.calls)
 }
 
@@ -52,16 +53,16 @@ pub fn fails(errno: i32) -> Answer {
     Box::new(move |_| Err(errno))
 }
 
-/// The call site comes here instead of to the kernel.
+/// Called in place of the system call.
 pub fn answer(cmd: bpf_cmd, attr: *mut c_void, size: usize, common: *mut CommonAttr, common_size: usize) -> c_long {
     // SAFETY: the call site passes a record and its size.
     let attr = unsafe { std::slice::from_raw_parts_mut(attr.cast::<u8>(), size) };
     let announced = cmd & BPF_COMMON_ATTRS != 0;
-    assert_eq!(announced, common_size != 0, "shared attributes go with their flag");
+    assert_eq!(announced, common_size != 0, "common attributes go with their flag");
     let common = announced.then(|| {
         let len = if common.is_null() { 0 } else { common_size };
         let from = if common.is_null() { std::ptr::NonNull::dangling().as_ptr() } else { common.cast::<u8>() };
-        // SAFETY: the call site passes shared attributes of this size, or NULL, which is no bytes here.
+        // SAFETY: the call site passes common attributes of this size; for NULL the length is 0.
         unsafe { std::slice::from_raw_parts(from, len) }.to_vec()
     });
     let answer = SCRIPT.with_borrow_mut(|script| {
@@ -75,7 +76,7 @@ pub fn answer(cmd: bpf_cmd, attr: *mut c_void, size: usize, common: *mut CommonA
     })
 }
 
-/// What `uname` says here: a kernel of which nothing need be asked.
+/// `uname` for the unit tests: a release for which no feature is probed.
 ///
 /// # Safety
 /// As for `libc::uname`.

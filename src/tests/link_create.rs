@@ -1,16 +1,17 @@
-//! `bpf_link_create`: what each attach type sends, what it refuses, when it falls back.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `bpf_link_create`: what is sent for each attach type, what is rejected, and the fallback.
 
 use std::ptr::null;
 
 use libc::{EBADF, EINVAL};
 
-use super::layout;
+use super::opts_offsets;
 use crate::api::links::*;
 use crate::kernel::scripted::{Answer, Call, fails, returns, with_answers};
 use crate::kernel::uapi::*;
 use crate::types::bpf_attach_type;
 
-/// Which member of the union an attach type takes.
+/// The member of the union that belongs to an attach type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Member {
     None,
@@ -24,7 +25,7 @@ enum Member {
     Relative,
 }
 
-/// The rule, by the name of the attach type as the kernel's header has it.
+/// The rule, by the name of the attach type in the kernel's header.
 fn member_of(attach_type: u32) -> Member {
     let name = ATTACH_TYPES.iter().find(|(_, value)| *value == attach_type).map_or("unknown", |(name, _)| name);
     match name {
@@ -61,13 +62,13 @@ attach_types! {
     BPF_TRACE_FENTRY_MULTI BPF_TRACE_FEXIT_MULTI BPF_TRACE_FSESSION_MULTI
 }
 
-/// A caller's struct as bytes, to be set field by field, by the contract's names and places.
+/// A caller's struct as bytes. Fields are set by name, at the offsets of [`opts_offsets`].
 #[derive(Clone)]
 struct Opts(Vec<u8>);
 
-/// Where a field lies on this machine, and its size.
+/// The offset of a field on this machine, and its size.
 fn place(field: &str) -> (usize, usize) {
-    let places = layout::places(layout::BPF_LINK_CREATE_OPTS);
+    let places = opts_offsets::places(opts_offsets::BPF_LINK_CREATE_OPTS);
     let (_, offset, size) = places.into_iter().find(|(name, ..)| *name == field).expect(field);
     (offset, size)
 }
@@ -80,7 +81,7 @@ impl Opts {
         Self(bytes)
     }
 
-    /// Sets a field to a value that fits it.
+    /// Sets a field.
     fn with(mut self, field: &str, value: u64) -> Self {
         let (offset, size) = place(field);
         match size {
@@ -93,7 +94,7 @@ impl Opts {
 
 fn create(target_fd: i32, attach_type: u32, opts: Option<&Opts>, answers: Vec<Answer>) -> (i32, Vec<Call>) {
     let opts = opts.map_or(null(), |opts| opts.0.as_ptr().cast());
-    // SAFETY: NULL, or as many bytes as the first word says.
+    // SAFETY: `opts` is NULL, or has `sz` bytes.
     with_answers(answers, || unsafe { bpf_link_create(4, target_fd, bpf_attach_type(attach_type), opts) })
 }
 
@@ -105,7 +106,7 @@ fn sent(attach_type: u32, opts: &Opts) -> Vec<u8> {
     calls[0].attr.clone()
 }
 
-/// A record as the kernel's header lays it out: the head, then 32-bit words of the union.
+/// A record as the kernel's header defines it: the head, then the words of the union.
 fn record(attach_type: u32, flags: u32, words: &[u64], widths: &[usize]) -> Vec<u8> {
     let mut bytes: Vec<u8> = [4, 5, attach_type, flags].iter().flat_map(|word: &u32| word.to_ne_bytes()).collect();
     for (word, width) in words.iter().zip(widths) {
@@ -190,7 +191,7 @@ fn every_type_sends_the_member_that_belongs_to_it_and_takes_no_other() {
                 );
             }
         }
-        // A byte after the longest member that this type may take.
+        // A byte after the end of the type's member.
         if !matches!(member_of(attach_type), Member::UprobeMulti | Member::Iter) {
             refused(attach_type, &Opts::new().with("uprobe_multi.path_fd", 1));
         }

@@ -1,7 +1,8 @@
-//! Unit tests of what is pure, over a scripted kernel where a call is made: no privilege needed.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Unit tests. System calls are answered by a scripted kernel, so they require no privileges.
 
 mod calls;
-mod layout;
+mod opts_offsets;
 mod link_create;
 mod prog_load;
 mod sz_protocol;

@@ -1,4 +1,5 @@
-//! `bpf_prog_load`: its checks, the EAGAIN loop, the repair of records, the log retry.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `bpf_prog_load`: checks, retries after EAGAIN, repair of records, retry with a log.
 
 use std::mem::offset_of;
 use std::ptr::null;
@@ -13,28 +14,28 @@ use crate::kernel::uapi::BPF_PROG_LOAD;
 use crate::opts::Opts;
 use crate::types::{bpf_attach_type, bpf_prog_type};
 
-/// Rust leaves the padding after the last field as it is: it is not counted in.
+/// `sz` excludes the padding after the last field, which Rust does not initialise.
 fn opts() -> bpf_prog_load_opts {
     // SAFETY: integers and pointers may be zero.
     let zeroed = unsafe { std::mem::zeroed() };
     bpf_prog_load_opts { sz: bpf_prog_load_opts::KNOWN, ..zeroed }
 }
 
-/// Loads two instructions' worth of nothing over a script; returns the result and the records sent.
+/// Makes a load that the scripted kernel answers. Returns the result and the records sent.
 fn load(opts: Option<&mut bpf_prog_load_opts>, answers: Vec<Answer>) -> (i32, Vec<ProgLoad>) {
     let opts = opts.map_or(std::ptr::null_mut(), |opts| opts);
-    // SAFETY: the pointers are NULL or good.
+    // SAFETY: the pointers are NULL or valid.
     let body = || unsafe { bpf_prog_load(bpf_prog_type(1), null(), c"GPL".as_ptr(), null(), 2, opts) };
     let (result, calls) = with_answers(answers, body);
     let sent = |call: &Call| {
         assert_eq!((call.cmd, call.attr.len(), &call.common), (BPF_PROG_LOAD, 168, &None));
-        // SAFETY: the record is integers, and as long as its type.
+        // SAFETY: the record consists of integers, and has the size of its type.
         unsafe { call.attr.as_ptr().cast::<ProgLoad>().read_unaligned() }
     };
     (result, calls.iter().map(sent).collect())
 }
 
-/// The kernel's answer to records that are longer than it knows: E2BIG, and its own size.
+/// The kernel's answer to records longer than those it knows: E2BIG, and the size that it knows.
 fn knows_shorter(member: usize, size: u32) -> Answer {
     Box::new(move |attr| {
         attr[member..member + 4].copy_from_slice(&size.to_ne_bytes());
@@ -48,7 +49,7 @@ const LINE_INFO_REC_SIZE: usize = offset_of!(ProgLoad, line_info_rec_size);
 fn null_opts_send_a_bare_record() {
     let (fd, sent) = load(None, vec![returns(7)]);
     assert_eq!(fd, 7);
-    let (prog_type, insn_cnt, log_buf) = (sent[0].prog_type, sent[0].insn_cnt, sent[0].log_buf);
+    let (prog_type, insn_cnt, log_buf) = (sent[0].prog_type, sent[0].insn_cnt, sent[0].log_buf.number());
     assert_eq!((prog_type, insn_cnt, log_buf), (1, 2, 0));
 }
 
@@ -95,7 +96,7 @@ fn what_is_refused_before_any_call() {
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn more_instructions_than_a_u32_holds_are_too_many() {
-    // SAFETY: the pointers are NULL, or good for what they are.
+    // SAFETY: the pointers are NULL or valid.
     let body = || unsafe { bpf_prog_load(bpf_prog_type(1), null(), null(), null(), 1 << 32, std::ptr::null_mut()) };
     assert_eq!(with_answers([], body).0, -E2BIG);
 }
@@ -121,7 +122,7 @@ fn a_failure_with_a_log_but_no_level_is_tried_once_more_with_level_one() {
     });
     let (result, sent) = load(Some(&mut opts), vec![fails(EACCES), wrote]);
     assert_eq!((result, opts.log_true_size), (-EINVAL, 99));
-    let log = |attr: &ProgLoad| (attr.log_level, attr.log_size, attr.log_buf);
+    let log = |attr: &ProgLoad| (attr.log_level, attr.log_size, attr.log_buf.number());
     assert_eq!(log(&sent[0]), (0, 0, 0));
     assert_eq!(log(&sent[1]), (1, 16, buf.as_ptr() as u64));
 }
@@ -142,9 +143,9 @@ fn the_size_of_the_log_is_zero_if_the_kernel_wrote_none() {
     assert_eq!(opts.log_true_size, 0);
 }
 
-/// The bytes at an address that a record carries.
+/// The bytes at an address in a record.
 fn bytes_at(address: u64, len: usize) -> Vec<u8> {
-    // SAFETY: the library's copy, while the call is made.
+    // SAFETY: the address is that of the library's copy, which exists during the call.
     unsafe { std::slice::from_raw_parts(address as *const u8, len) }.to_vec()
 }
 
@@ -163,19 +164,19 @@ fn records_longer_than_the_kernel_knows_are_sent_again_with_the_surplus_zeroed()
     };
     let expected_lines = [&line_info[..16], &[0; 4], &line_info[20..36], &[0; 4]].concat();
     let repaired: Answer = Box::new(move |attr| {
-        // SAFETY: the record is integers, and as long as its type.
+        // SAFETY: the record consists of integers, and has the size of its type.
         let attr = unsafe { attr.as_ptr().cast::<ProgLoad>().read_unaligned() };
         let (func_size, line_size) = (attr.func_info_rec_size, attr.line_info_rec_size);
         assert_eq!((func_size, line_size), (12, 20), "the caller's sizes are back");
         let expected = [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 13, 14, 15, 16, 17, 18, 19, 20, 0, 0, 0, 0];
-        assert_eq!(bytes_at(attr.func_info, 24), expected);
-        assert_eq!(bytes_at(attr.line_info, 40), expected_lines);
+        assert_eq!(bytes_at(attr.func_info.number(), 24), expected);
+        assert_eq!(bytes_at(attr.line_info.number(), 40), expected_lines);
         Ok(8)
     });
     let answers = vec![knows_shorter(FUNC_INFO_REC_SIZE, 8), knows_shorter(LINE_INFO_REC_SIZE, 16), repaired];
     let (result, sent) = load(Some(&mut opts), answers);
     assert_eq!(result, 8);
-    let (first, second) = (sent[0].func_info, sent[1].func_info);
+    let (first, second) = (sent[0].func_info.number(), sent[1].func_info.number());
     assert_eq!(first, func_info.as_ptr() as u64);
     assert_ne!(second, first, "a copy is sent, not the caller's records");
 }
@@ -202,7 +203,7 @@ fn records_that_cannot_be_copied_leave_e2big_and_no_log_retry() {
     let mut buf = [0; 16];
     let log = bpf_prog_load_opts { log_buf: buf.as_mut_ptr(), log_size: 16, ..opts() };
     for mut opts in [
-        // No records behind the count, and more of them than there is memory for.
+        // A count without records, and more records than there is memory for.
         bpf_prog_load_opts { func_info_cnt: 1, func_info_rec_size: 16, ..log },
         bpf_prog_load_opts {
             func_info: (&raw const log).cast(),
@@ -242,7 +243,10 @@ fn every_option_has_its_place() {
     };
     let attr = load(Some(&mut opts), vec![returns(3)]).1[0];
     macro_rules! are {
-        ($($member:ident = $value:expr),*) => { $({ let member = attr.$member; assert_eq!(member, $value, stringify!($member)); })* };
+        ($($member:ident $(.$number:ident())? = $value:expr),*) => {$({
+            let member = attr.$member$(.$number())?;
+            assert_eq!(member, $value, stringify!($member));
+        })*};
     }
     are!(
         expected_attach_type = 11,
@@ -252,22 +256,22 @@ fn every_option_has_its_place() {
         kern_version = 15,
         attach_btf_id = 16,
         attach_prog_fd = 17,
-        fd_array = 18,
-        func_info = 19,
+        fd_array.number() = 18,
+        func_info.number() = 19,
         func_info_cnt = 20,
         func_info_rec_size = 21,
-        line_info = 22,
+        line_info.number() = 22,
         line_info_cnt = 23,
         line_info_rec_size = 24,
         log_level = 25,
         log_size = 4,
-        log_buf = buf.as_ptr() as u64,
+        log_buf.number() = buf.as_ptr() as u64,
         prog_token_fd = 26,
         fd_array_cnt = 27,
         core_relo_cnt = 0,
-        core_relos = 0,
+        core_relos.number() = 0,
         core_relo_rec_size = 0,
-        signature = 0,
+        signature.number() = 0,
         signature_size = 0,
         keyring_id = 0
     );

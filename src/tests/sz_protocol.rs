@@ -1,40 +1,42 @@
-//! The `sz` protocol, with every opts struct and at every size.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The `sz` protocol, for every opts struct and every size.
 
-use super::layout::{self, Row};
+use super::opts_offsets::{self, Row};
 use super::warnings;
-use crate::api::{attach::*, btf::*, links::*, maps::*, objects::*, programs::*, tokens::*, tracing::*};
+use crate::api::{attach::*, btf::*, every_opts, links::*, maps::*, objects::*, programs::*, tokens::*, tracing::*};
+use crate::error::EINVAL;
 use crate::opts::{self, Field, InOut, Opts};
-use crate::result::EINVAL;
 
-/// A caller's struct of `sz` bytes, in memory that holds no more: `sz` first, then `fill`.
+/// A caller's struct of exactly `sz` bytes: `sz` first, then bytes of `fill`.
 fn callers(sz: usize, fill: u8) -> Vec<u8> {
     let mut bytes = vec![fill; sz.max(size_of::<usize>())];
     bytes[..size_of::<usize>()].copy_from_slice(&sz.to_ne_bytes());
     bytes
 }
 
-/// What is given of a struct at every size that ends within it: each field as a whole or not
-/// at all. `rows` are the fields that the protocol's copy must have.
+/// At every size up to that of the struct, each field of the copy is the caller's or zero, as
+/// a whole. `rows` are the fields.
 fn gives_whole_fields<T: Opts>(rows: &[Row]) {
     for sz in size_of::<usize>()..=T::KNOWN {
         let caller = callers(sz, 0xa5);
-        // SAFETY: the memory is as long as its first word says.
+        // SAFETY: the memory has `sz` bytes.
         let given = unsafe { opts::read(caller.as_ptr().cast::<T>()) }.expect("a valid size");
-        // SAFETY: every byte of the copy is initialised: it was zeroed as bytes.
+        // SAFETY: every byte of the copy is initialised, including padding, because it was zeroed.
         let given = unsafe { std::slice::from_raw_parts((&raw const given).cast::<u8>(), size_of::<T>()) };
-        for (field, offset, size) in layout::places(rows).into_iter().skip(1) {
+        for (field, offset, size) in opts_offsets::all_places(rows, T::ENDS).into_iter().skip(1) {
             let expected = if offset + size <= sz { 0xa5 } else { 0 };
-            assert!(given[offset..offset + size].iter().all(|&b| b == expected), "{field} at sz {sz}");
+            assert!(given[offset..offset + size].iter().all(|&b| b == expected), "{field} at {offset}, sz {sz}");
         }
     }
 }
 
-/// What is refused, with a warning: less than a `size_t`, and a byte after the last field that is not zero.
+/// What is rejected, with a warning: an `sz` less than a `size_t`, and a nonzero byte after the last field.
 fn refuses<T: Opts>(rows: &[Row]) {
-    let known = layout::places(rows).iter().map(|(_, offset, size)| offset + size).max().expect("rows");
+    let known =
+        opts_offsets::all_places(rows, T::ENDS).iter().map(|(_, offset, size)| offset + size).max().expect("rows");
     assert_eq!(T::KNOWN, known, "{:?}", T::NAME);
     let read = |caller: &[u8]| {
-        // SAFETY: the memory is as long as its first word says.
+        // SAFETY: the memory has `sz` bytes.
         unsafe { opts::read(caller.as_ptr().cast::<T>()) }.map(|_| ())
     };
     let tail_warning = "a byte after the last known field is not zero";
@@ -57,14 +59,17 @@ fn refuses<T: Opts>(rows: &[Row]) {
 }
 
 macro_rules! protocol {
-    ($($test:ident: $opts:ident, $layout:ident;)*) => {$(
+    ($($test:ident: $opts:ident, $rows:ident;)*) => {$(
         #[test]
         fn $test() {
-            gives_whole_fields::<$opts>(layout::$layout);
-            refuses::<$opts>(layout::$layout);
+            gives_whole_fields::<$opts>(opts_offsets::$rows);
+            refuses::<$opts>(opts_offsets::$rows);
             assert_eq!($opts::NAME.to_str(), Ok(stringify!($opts)));
         }
-    )*};
+    )*
+    /// The structs that libbpf 1.7.0 has.
+    const WITH_ROWS: &[&str] = &["bpf_link_create_opts", $(stringify!($opts)),*];
+    };
 }
 
 protocol! {
@@ -88,18 +93,35 @@ protocol! {
     assoc_struct_ops: bpf_prog_assoc_struct_ops_opts, BPF_PROG_ASSOC_STRUCT_OPS_OPTS;
 }
 
-/// The union of `bpf_link_create_opts` is copied by member; the head is as any struct.
+macro_rules! without_rows {
+    ($($opts:ident,)*) => {
+        #[test]
+        fn structs_that_libbpf_1_7_0_does_not_have() {
+            $(if !WITH_ROWS.contains(&stringify!($opts)) {
+                gives_whole_fields::<$opts>(opts_offsets::NEW);
+                refuses::<$opts>(opts_offsets::NEW);
+                assert_eq!($opts::NAME.to_str(), Ok(stringify!($opts)));
+            })*
+            let all = [$(stringify!($opts)),*];
+            assert!(WITH_ROWS.iter().all(|name| all.contains(name)), "a struct of libbpf 1.7.0 is missing: {all:?}");
+        }
+    };
+}
+
+every_opts!(without_rows);
+
+/// In `bpf_link_create_opts` the union is copied by member, the head like any struct.
 #[test]
 fn link_create() {
-    let (head, union) = layout::BPF_LINK_CREATE_OPTS.split_at(5);
+    let (head, union) = opts_offsets::BPF_LINK_CREATE_OPTS.split_at(5);
     gives_whole_fields::<bpf_link_create_opts>(head);
-    refuses::<bpf_link_create_opts>(layout::BPF_LINK_CREATE_OPTS);
+    refuses::<bpf_link_create_opts>(opts_offsets::BPF_LINK_CREATE_OPTS);
     assert!(union.iter().all(|row| row.0.contains('.')), "the head is five fields");
 }
 
 #[test]
 fn null_gives_defaults_and_takes_no_outputs() {
-    // SAFETY: NULL is allowed.
+    // SAFETY: NULL is valid.
     let mut opts = unsafe { InOut::<bpf_prog_load_opts>::new(std::ptr::null_mut()) }.expect("NULL is valid");
     assert_eq!((opts.attempts, opts.log_level, opts.fd_array_cnt), (0, 0, 0));
     opts.set(opts::field!(bpf_prog_load_opts.log_true_size), 7);
@@ -111,7 +133,7 @@ fn outputs_are_written_only_where_all_of_the_field_is() {
     let field = || -> Field<bpf_prog_load_opts, u32> { opts::field!(bpf_prog_load_opts.log_true_size) };
     for sz in size_of::<usize>()..=bpf_prog_load_opts::KNOWN {
         let mut caller = callers(sz, 0);
-        // SAFETY: the memory is as long as its first word says.
+        // SAFETY: the memory has `sz` bytes.
         let mut opts = unsafe { InOut::<bpf_prog_load_opts>::new(caller.as_mut_ptr().cast()) }.expect("a valid size");
         opts.set(field(), u32::MAX);
         let end = field().end();
@@ -121,12 +143,12 @@ fn outputs_are_written_only_where_all_of_the_field_is() {
     }
 }
 
-/// As for libbpf: such a size says nothing about a tail that could be looked at.
+/// As in libbpf: the tail of such a struct is not checked.
 #[test]
 fn a_size_that_no_object_has_counts_as_all_fields() {
     let mut caller = callers(size_of::<bpf_map_batch_opts>(), 1);
     caller[..size_of::<usize>()].copy_from_slice(&usize::MAX.to_ne_bytes());
-    // SAFETY: as much is read as the struct has.
+    // SAFETY: only the fields of the struct are read.
     let given = unsafe { opts::read(caller.as_ptr().cast::<bpf_map_batch_opts>()) }.expect("accepted");
     assert_eq!(given.flags, 0x0101_0101_0101_0101);
 }

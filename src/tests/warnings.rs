@@ -1,4 +1,5 @@
-//! Where warnings go in a unit test: into a file of the thread's own, in memory.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! In a unit test warnings are written to a file in memory, one per thread.
 
 use core::ffi::c_int;
 use std::fs::File;
@@ -10,17 +11,17 @@ thread_local! {
         // SAFETY: the name is a C string.
         let fd = unsafe { libc::memfd_create(c"warnings".as_ptr(), libc::MFD_CLOEXEC) };
         assert!(fd >= 0, "{}", std::io::Error::last_os_error());
-        // SAFETY: the kernel just gave this descriptor to us alone.
+        // SAFETY: the descriptor is new, so nothing else owns it.
         unsafe { File::from_raw_fd(fd) }
     };
 }
 
-/// What `warn` writes to in place of stderr.
+/// The descriptor that `warn` writes to instead of stderr.
 pub fn stderr() -> c_int {
     FILE.with(AsRawFd::as_raw_fd)
 }
 
-/// What this thread was warned of since it last asked.
+/// The warnings of this thread since the last call.
 pub fn taken() -> String {
     FILE.with(|mut file| {
         let mut text = String::new();

@@ -1,5 +1,6 @@
-//! Compiles `interpose.c` into the runner and puts its functions into the dynamic
-//! symbol table, where the two libraries look for theirs before they look in libc.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Compiles `interpose.c` into the runner, and exports its functions: the dynamic linker binds the two libraries to
+//! these, and not to those of libc.
 
 const INTERPOSED: [&str; 9] =
     ["syscall", "fcntl", "fcntl64", "close", "setrlimit", "setrlimit64", "prlimit", "prlimit64", "uname"];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What no function may cost: memory of the heap, and a write to memory that threads share.
- * Calls every function of the library, its system calls answered here, its allocations counted
- * here; first as they come, then with all that the library remembers made read-only.
+ * No function may allocate memory, or write to memory that threads share: test_costs.py runs this.
+ * Calls every function of the library. syscall() and the allocation functions are defined here, so that
+ * no call reaches the kernel and allocations are counted. The second pass makes the library's writable
+ * data read-only first.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -57,7 +58,7 @@ void free(void *at)
 
 #define KNOWN_RECORD 8
 
-static bool refuse; /* every call, with EPERM */
+static bool refuse; /* every call fails, with EPERM */
 static int kernel_calls;
 
 long syscall(long nr, ...)
@@ -76,7 +77,7 @@ long syscall(long nr, ...)
 	errno = refuse ? EPERM : E2BIG;
 	if (refuse)
 		return -1;
-	/* Function and line records, as a kernel that knows only their first bytes takes them. */
+	/* Rejects longer function and line records, as a kernel that knows only their first bytes does. */
 	if (cmd == BPF_PROG_LOAD && attr->func_info_cnt && attr->func_info_rec_size > KNOWN_RECORD &&
 	    ((char *)(uintptr_t)attr->func_info)[KNOWN_RECORD]) {
 		attr->func_info_rec_size = KNOWN_RECORD;
@@ -87,12 +88,12 @@ long syscall(long nr, ...)
 		attr->line_info_rec_size = KNOWN_RECORD;
 		return -1;
 	}
-	return 100; /* nothing here looks at the descriptor */
+	return 100; /* nothing uses the descriptor */
 }
 
-/* ---- what the library remembers ---- */
+/* ---- the library's writable data ---- */
 
-/* Makes it read-only, and says whether there was any. */
+/* Makes it read-only; sets *found if there is any. */
 static int protect(struct dl_phdr_info *info, size_t size, void *found)
 {
 	long page = sysconf(_SC_PAGESIZE);
@@ -138,7 +139,7 @@ static void called(const char *call, int before)
 	}
 }
 
-/* C leaves it open in which order arguments are evaluated, hence the two statements. */
+/* Two statements, because C does not define the order in which arguments are evaluated. */
 #define CALL(...) do { \
 	int before_ = allocations; \
 	calling = #__VA_ARGS__; \
@@ -234,13 +235,13 @@ static void call_all(bool settings)
 	CALL(bpf_prog_assoc_struct_ops(3, 4, &assoc));
 	CALL(libbpf_set_strict_mode(LIBBPF_STRICT_ALL));
 	CALL((int)libbpf_get_error(NULL));
-	/* A setting is there to be written, and the dynamic loader allocates when it is asked for a
-	 * real libbpf and finds none. */
+	/* This writes the setting, and the dynamic loader allocates when it looks for a real libbpf and
+	 * finds none. */
 	if (settings)
 		libbpf_set_memlock_rlim(1 << 20);
 }
 
-/* The one thing that is allocated: a copy of records that the kernel knows less of. */
+/* The only allocation: a copy of records that are longer than those the kernel knows. */
 static void copy_records(void)
 {
 	char records[4][16];
@@ -273,7 +274,7 @@ int main(void)
 	copy_records();
 	dl_iterate_phdr(protect, &found);
 	if (!found) {
-		puts("FAIL the library remembers nothing that could be made read-only");
+		puts("FAIL the library has no writable data that could be made read-only");
 		return 1;
 	}
 	for (int i = 0; i < 2; i++) {

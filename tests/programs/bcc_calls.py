@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A bcc script as its users write them: counts this process's getppid calls in a hash map."""
+"""A typical bcc script: counts this process's getppid calls in a hash map."""
 
 import os
 

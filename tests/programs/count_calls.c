@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * An auditing library for the dynamic linker (LD_AUDIT, see rtld-audit(7)): counts
- * every call that lands in libsysbpf.so, from whichever object and however it was
- * bound, in the file that SYSBPF_CALLS names. The file is an array of `struct slot`.
+ * the calls that reach libsysbpf.so, from any object, in the file that SYSBPF_CALLS
+ * names. The file is an array of `struct slot`.
  *
- * When the linker binds a call of a procedure linkage table to a function of the
- * library, it is given the address of a trampoline instead, which counts and jumps on. (The
- * linker's own hook for every call is not used where an object is loaded with RTLD_NOW,
- * as Python does.) Not seen are calls that need no linkage table: -fno-plt, function pointers.
+ * When the linker binds an entry of a procedure linkage table to a function of the
+ * library, this library gives it the address of a trampoline, which counts the call and
+ * jumps to the function. (The linker's own hook for calls is not used for
+ * objects loaded with RTLD_NOW, as Python does.) Calls without a linkage table entry are
+ * not counted: -fno-plt, function pointers.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -30,7 +31,7 @@ struct slot {
 } *slots;
 void *targets[SLOTS];
 
-/* Trampoline number N, TRAMPOLINE_SIZE bytes each: slots[N].calls += 1; jump to targets[N]. */
+/* Trampoline N, of TRAMPOLINE_SIZE bytes: slots[N].calls += 1; jump to targets[N]. */
 extern const char trampolines[];
 enum { TRAMPOLINE_SIZE = 32 };
 __asm__(".globl slots, targets\n"
@@ -41,7 +42,7 @@ __asm__(".globl slots, targets\n"
 	".set number, 0\n"
 	".rept 64\n"
 	"	endbr64\n"
-	"	mov slots(%rip), %r11\n" /* r11 belongs to the linkage table */
+	"	mov slots(%rip), %r11\n" /* r11 is reserved for linkage tables */
 	"	lock incq 64 * number(%r11)\n"
 	"	jmp *8 * number + targets(%rip)\n"
 	"	.balign 32\n"
@@ -54,7 +55,7 @@ unsigned int la_version(unsigned int version)
 	int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666) : -1;
 
 	(void)version;
-	/* A run that cannot be counted must not look like one that called nothing. */
+	/* Without the file, a run would look as if it had called nothing. */
 	if (fd < 0 || ftruncate(fd, SLOTS * sizeof(struct slot)))
 		abort();
 	slots = mmap(NULL, SLOTS * sizeof(struct slot), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -80,11 +81,11 @@ uintptr_t la_symbind64(Elf64_Sym *symbol, unsigned int index, uintptr_t *from, u
 	if (!*to || *from)
 		return symbol->st_value;
 	for (int i = 0; i < SLOTS; i++) {
-		/* Another process of the same run may be naming slots as well. */
+		/* Another process of the same run may write names too. */
 		if (!slots[i].name[0]) {
 			char expected = 0;
 
-			/* The last byte says that a name is being written, the first that it is whole. */
+			/* The last byte is set while a name is written, the first byte when it is complete. */
 			if (__atomic_compare_exchange_n(&slots[i].name[55], &expected, 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 				strncpy(slots[i].name + 1, name + 1, 53);
 				__atomic_store_n(&slots[i].name[0], name[0], __ATOMIC_RELEASE);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // A traffic control classifier with direct action: drops UDP datagrams to port 7778,
-// and counts bytes by protocol in a map that tc pins by its name.
+// and counts bytes by protocol in a map that tc pins by name.
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// Drops UDP datagrams to port 7777 and counts what it sees, by verdict, in
-// a map that the loader pins by its name.
+// Drops UDP datagrams to port 7777, and counts packets by verdict in a map that
+// the loader pins by name.
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>

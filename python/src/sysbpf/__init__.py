@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The bpf(2) system call for Python.
 
-Map, Program and Link are objects of the kernel, and maps(), programs() and links() list them. A map
-behaves like a dictionary. The module sysbpf.bpf has every function of libbpf's bpf.h and the constants
-of <linux/bpf.h>; the classes here are built on it.
+Map, Program and Link refer to objects in the kernel; maps(), programs() and links() list all of them. A map
+behaves like a dictionary. The module sysbpf.bpf has every function of libbpf's bpf.h and the constants of
+<linux/bpf.h>; the classes here are built on it.
 
-A call that fails raises an OSError with the errno.
+A call that fails raises OSError with the errno.
 """
 
 from . import bpf

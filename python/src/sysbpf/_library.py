@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The shared library: which one is used, how its functions are called, and what they take.
+"""Which shared library is loaded, how its functions are called, and which arguments they accept.
 
-SYSBPF_LIBRARY names it; that may be the real libbpf.so.1. Without the variable it is the library
-in this package, or, if there is none, libsysbpf.so.1 as the loader finds it.
+The environment variable SYSBPF_LIBRARY names the library; it may be the real libbpf.so.1. Otherwise it is
+the library in this package or, if the package has none, libsysbpf.so.1 as the dynamic linker finds it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer, Self
 
     T = TypeVar("T", bound=_CData)
-    # What a pointer parameter takes: memory that is read, memory that is written, and memory of one type.
+    # The types of pointer arguments: memory that the kernel reads, memory that it writes, and objects of one type.
     Memory: TypeAlias = Buffer | _CData | _CArgObject | int | None
     Writable: TypeAlias = bytearray | memoryview | _CData | _CArgObject | int | None
     Target: TypeAlias = T | Array[T] | ctypes._Pointer[T] | None
@@ -53,13 +53,13 @@ if TYPE_CHECKING:
         def __set__(self, instance: object, value: Target[T]) -> None: ...
 
 
-# The kernel's own, which errno.h of user space does not have.
+# An error code that the kernel returns, although user space's errno.h does not define it.
 ENOTSUPP = 524
 
 
 def _find() -> str:
-    carried = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libsysbpf.so.1")
-    return os.environ.get("SYSBPF_LIBRARY") or (carried if os.path.exists(carried) else "libsysbpf.so.1")
+    bundled = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libsysbpf.so.1")
+    return os.environ.get("SYSBPF_LIBRARY") or (bundled if os.path.exists(bundled) else "libsysbpf.so.1")
 
 
 def _open(name: str) -> CDLL:
@@ -71,7 +71,7 @@ def _open(name: str) -> CDLL:
 
 
 library = _find()
-"""The shared library that is used."""
+"""The shared library that is loaded."""
 
 _lib = _open(library)
 
@@ -80,7 +80,7 @@ _CAPABILITIES = {12: "CAP_NET_ADMIN", 21: "CAP_SYS_ADMIN", 38: "CAP_PERFMON", 39
 
 
 def _privileges() -> str:
-    """What an EPERM may come from, as far as this process can know it."""
+    """The likely reason for an EPERM, as far as this process can determine it."""
     try:
         with open("/proc/self/status") as status:
             effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
@@ -99,16 +99,16 @@ def _privileges() -> str:
 
 
 def error(number: int, function: str, about: str = "", why: str = "") -> OSError:
-    """The exception for a failed call: of the subclass of OSError that belongs to the number.
+    """The exception for a failed call, of the subclass of OSError for this errno.
 
-    about is the object the call was for; why replaces the general text for the number.
+    about names the object of the call; why replaces the general text for the errno.
     """
     text = why or ("Not supported" if number == ENOTSUPP else os.strerror(number))
     hint = _privileges() if number == errno.EPERM else ""
     return OSError(number, f"{function}: {about + ': ' if about else ''}{text}{hint}")
 
 
-# ---- Numbers: ctypes cuts off what does not fit, which would lose a flag or name another object ----
+# ---- Numbers: ctypes truncates those that do not fit, which would drop a flag or name another object ----
 
 _INTEGERS = "bBhHiIlLqQ"
 
@@ -118,7 +118,7 @@ def is_integer(ctype: Any) -> bool:
 
 
 def name_of(ctype: Any) -> str:
-    """A type by the name it has in scripts: c_uint32 for ctypes' c_uint, c_char * 16 for c_char_Array_16."""
+    """The name of a type as scripts write it: c_uint32 for ctypes' c_uint, c_char * 16 for c_char_Array_16."""
     if issubclass(ctype, Array):
         return f"{name_of(ctype._type_)} * {ctype._length_}"
     if issubclass(ctype, _Pointer):
@@ -134,7 +134,7 @@ def _limits(ctype: Any, bits: int) -> tuple[int, int]:
 
 
 def fitting(ctype: Any, value: Any, width: int | None = None) -> int:
-    """The value as an int that the type, or a bit-field of it, can hold."""
+    """The value as an int; raises OverflowError if the type, or a bit-field of this width, cannot hold it."""
     if isinstance(value, _Simple) and is_integer(type(value)):
         value = value.value
     try:
@@ -149,14 +149,14 @@ def fitting(ctype: Any, value: Any, width: int | None = None) -> int:
 
 
 def argument(name: str, ctype: Any, value: Any) -> int:
-    """The value of an argument that goes into a member of another name."""
+    """The value of a numeric argument. Errors name the parameter, not the member that the value is stored in."""
     try:
         return fitting(ctype, value)
     except (TypeError, OverflowError) as wrong:
         raise type(wrong)(f"{name}: {wrong}") from None
 
 
-# ---- Memory: what pointers point to, which must live as long as the pointer, and may be a constant ----
+# ---- Memory: it must live as long as a pointer to it, and the kernel must not write to constants ----
 
 
 def _not_memory(value: Any, writable: bool) -> TypeError:
@@ -172,9 +172,9 @@ def _not_memory(value: Any, writable: bool) -> TypeError:
 
 
 def _address(value: Any, writable: bool) -> c_void_p | None:
-    """The value as a pointer, which keeps alive what it points to, and so does a struct that gets it.
+    """The value as a pointer that keeps its target alive, as does a struct that the pointer is stored in.
 
-    The references are in ctypes' own _objects, which its copies share.
+    ctypes keeps the references in _objects, which the copies that it makes share.
     """
     if value is None or isinstance(value, c_void_p):
         return value
@@ -209,8 +209,8 @@ def _address(value: Any, writable: bool) -> c_void_p | None:
 
 
 def bytes_of(name: str, value: Any) -> bytes:
-    """The bytes of an argument that is bytes or anything else with memory of its own, as ctypes' arrays and structs."""
-    # The memory of ctypes' pointers is an address.
+    """The bytes of an argument: bytes, or another object with a buffer, such as a ctypes array or struct."""
+    # The buffer of a ctypes pointer has the address, not the target.
     if not isinstance(value, _Data) or isinstance(value, (Array, Structure, Union)) or is_integer(type(value)):
         try:
             return memoryview(value).tobytes()
@@ -233,18 +233,18 @@ def _string(value: Any) -> Any:
     return value
 
 
-# ---- Parameters of functions: what makes of an argument what ctypes' own types take ----
+# ---- Parameters of functions: how arguments are converted to types that ctypes accepts ----
 
-# There is no from_param() in Python: ctypes makes an ArgumentError of every exception that is raised in one, also of
-# the KeyboardInterrupt of a signal handler.
+# None of these is a from_param() method: ctypes replaces every exception that is raised in one by an ArgumentError,
+# even the KeyboardInterrupt of a signal handler.
 
 
 class Input(c_void_p):
-    """A `const void *` parameter: takes bytes, any ctypes object or array, byref(), an address, None."""
+    """A `const void *` parameter: accepts bytes, any ctypes object or array, byref(), an address, or None."""
 
 
 class Output(c_void_p):
-    """A `void *` parameter, where the kernel writes: takes what Input takes, except bytes, which must not change."""
+    """A `void *` parameter, where the kernel writes: accepts the same as Input, except bytes, which are immutable."""
 
 
 def _number(ctype: Any) -> Callable[[Any], Any]:
@@ -269,7 +269,7 @@ def _output(value: Any) -> Any:
 
 
 def _typed(kind: Any) -> Callable[[Any], Any]:
-    """A pointer to objects of one type, which the kernel may write; never one into bytes."""
+    """A pointer to objects of one type. The kernel may write there, so it never points to bytes."""
     of = kind._type_
 
     def convert(value: Any) -> Any:
@@ -289,7 +289,7 @@ def _shown(value: Any) -> str:
 
 
 def _parameter(ctype: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """A parameter as ctypes knows it, and what converts an argument for it."""
+    """The ctypes type of a parameter, and the function that converts an argument to it."""
     if issubclass(ctype, Input):
         return c_void_p, _input
     if issubclass(ctype, Output):
@@ -300,7 +300,7 @@ def _parameter(ctype: Any) -> tuple[Any, Callable[[Any], Any]]:
 
 
 def function(name: str, returns: Any, /, **parameters: Any) -> Callable[..., int]:
-    """A function of the library, or one that says that the library has none of this name."""
+    """A function of the library; if the library does not have it, one that raises OSError with ENOSYS."""
     kinds = {parameter: _parameter(ctype) for parameter, ctype in parameters.items()}
 
     def check(arguments: tuple[Any, ...]) -> None:
@@ -322,7 +322,7 @@ def function(name: str, returns: Any, /, **parameters: Any) -> Callable[..., int
     found.restype = returns
     found.argtypes = tuple(ctype for ctype, _ in kinds.values())
     fails = returns is ctypes.c_int
-    # A loop over the arguments would take more time than converting them.
+    # Generated code, because a loop over the arguments would take longer than the conversions.
     converted = ", ".join(f"convert_{parameter}({parameter})" for parameter in kinds)
     names: dict[str, Any] = {f"convert_{parameter}": convert for parameter, (_, convert) in kinds.items()}
     convert_and_call = eval(f"lambda {', '.join(kinds)}: found({converted})", {"found": found, **names})
@@ -331,7 +331,7 @@ def function(name: str, returns: Any, /, **parameters: Any) -> Callable[..., int
         try:
             result: int = convert_and_call(*arguments)
         except (TypeError, ValueError, OverflowError):
-            # Raise it again, with the argument's name.
+            # Raise the error again, with the name of the parameter.
             check(arguments)
             raise
         if fails and result < 0:
@@ -346,7 +346,7 @@ def function(name: str, returns: Any, /, **parameters: Any) -> Callable[..., int
 
 @functools.cache
 def _members(ctype: Any) -> dict[str, Callable[[Any], Any]]:
-    """For each member, those of the members without a name among them, what makes of a value what ctypes is to get."""
+    """The function that converts a value, for each member; members of anonymous members are included."""
     found: dict[str, Callable[[Any], Any]] = {}
     outputs = getattr(ctype, "_outputs_", ())
     for base in reversed(ctype.__mro__):
@@ -358,7 +358,7 @@ def _members(ctype: Any) -> dict[str, Callable[[Any], Any]]:
 
 
 class _Holder(Structure):
-    """A struct around a copy of another one, in which ctypes holds a reference for as long as the copy is used."""
+    """A struct with a copy of another struct, and a reference that ctypes holds for as long as the copy is used."""
 
 
 @functools.cache
@@ -367,17 +367,17 @@ def _holder(ctype: Any) -> Any:
 
 
 class _Key:
-    """A key that ctypes, whose keys are strings, does not use."""
+    """A key of _objects that ctypes does not use: its own keys are strings."""
 
 
-# In _objects: what has been replaced in a struct while others shared it.
+# In _objects: the targets that were replaced in a struct while copies shared its _objects.
 _REPLACED: Any = _Key()
-# In what a copy holds: all that the object held of which the copied one was a part.
+# In what a copy holds: everything that the enclosing object of the original held.
 _WHOLE: Any = _Key()
 
 
 def _root(source: Any) -> Any:
-    """The object that keeps alive what a part of it points to."""
+    """The outermost object: it keeps alive what the pointers in any part of it point to."""
     while (base := getattr(source, "_b_base_", None)) is not None:
         source = base
     return source
@@ -387,14 +387,14 @@ def _references(root: Any) -> int:
     return sys.getrefcount(root._objects)
 
 
-# How many there are to the _objects of an object that shares them with no other.
+# The number of references to the _objects of an object that shares them with no other.
 _UNSHARED = _references(pointer(ctypes.c_int()))
 
 
 def _keep_replaced(root: Any) -> None:
-    """Before a pointer is set: keep what the one before points to, for those to which ctypes has copied it.
+    """Before a pointer is set: keep its present target alive for the copies that ctypes has made.
 
-    What ctypes copies shares the original's _objects, in which it replaces what the original kept alive.
+    Such a copy shares the _objects of the original, where ctypes replaces the reference to the target.
     """
     if not isinstance(root._objects, dict):
         return
@@ -406,13 +406,13 @@ def _keep_replaced(root: Any) -> None:
 
 
 def _held(ctype: Any, source: Any, offset: int) -> Any:
-    """What ctypes keeps alive for an object that is copied, as it is now.
+    """What ctypes keeps alive at present for an object that is being copied.
 
-    The keys are those that ctypes uses for the members of a ctype; so a copy of a copy of a copy does not
-    hold more and more.
+    The keys are those that ctypes uses for the members of ctype, so that a copy of a copy does not
+    accumulate references.
     """
     if isinstance(source, memoryview):
-        # From its beginning, if it has the same length.
+        # A view of the same length starts at the beginning.
         whole = isinstance(source.obj, _Data) and source.nbytes == ctypes.sizeof(source.obj)
         exact, source = whole and isinstance(source.obj, ctype), source.obj
     else:
@@ -426,7 +426,7 @@ def _held(ctype: Any, source: Any, offset: int) -> Any:
     if exact and root is source:
         return now
     if exact and isinstance(root, _Holder) and source._b_base_ is root:
-        # ctypes appends the index of the holder's member.
+        # ctypes has appended the index of the member in the holder.
         return root.held | {key[:-2]: value for key, value in now.items() if key.endswith(":0")}
     return {_WHOLE: now} if now else None
 
@@ -462,7 +462,7 @@ def _number_array(kind: Any) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if isinstance(value, kind):
             return value
-        # Of another class than this one, if it is one of Numbers.
+        # An array of the same type may have another class: numbers() makes classes of its own.
         same = isinstance(value, Array) and value._type_ is kind._type_
         return tuple(fitting(kind._type_, one) for one in value) if same or isinstance(value, (tuple, list)) else value
 
@@ -470,7 +470,7 @@ def _number_array(kind: Any) -> Callable[[Any], Any]:
 
 
 def _member(kind: Any, width: int | None, writable: bool) -> Callable[[Any], Any]:
-    """What makes of a value what ctypes is to get for a member of this type."""
+    """The function that converts a value for a member of this type."""
     if is_integer(kind):
         return number(kind, width)
     if kind is c_void_p:
@@ -488,30 +488,30 @@ def _nested(kind: Any) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if isinstance(value, tuple):
             return kind(*value)
-        # Not what ctypes itself copies, which shares what is kept alive.
+        # Not copied by ctypes, whose copy would share _objects with the original.
         return kind.from_buffer_copy(value) if isinstance(value, kind) else value
 
     return check
 
 
 class _Checked:
-    """What structs and unions have in common: no name but a member's, no number that does not fit.
+    """The base of structs and unions: rejects unknown members, and numbers that do not fit.
 
-    A member that is a pointer takes what a pointer parameter takes and keeps it alive, also in copies: in
+    A pointer member accepts the same as a pointer parameter and keeps its target alive, also in copies: in
     another struct, in an array, from copy.copy(), from from_buffer_copy(). ctypes itself makes the copies in
-    arrays and in a plain Structure, which share what is kept alive with the original. As long as there are
-    such copies, the original keeps what its pointers have pointed to since.
+    arrays and in a plain Structure; these share their references with the original. As long as such a copy
+    exists, the original keeps every target that its pointers have had since.
 
-    The memory is not kept alive, because ctypes does these without this class, for:
-    - copies of the bare bytes: memmove(), bytes(), from_buffer_copy() of an array or of a plain Structure;
-    - what is set through a pointer to the struct (pointer(opts)[0] = other, pointer(opts).contents.data_in =
+    The target is not kept alive where ctypes does not call this class:
+    - in copies of the bare bytes: memmove(), bytes(), from_buffer_copy() of an array or of a plain Structure;
+    - if it is set through a pointer to the struct (pointer(opts)[0] = other, pointer(opts).contents.data_in =
       packet), once the pointer is gone;
-    - an element of an array, or a member of a plain Structure, that ctypes copied to another one
-      (two[0] = one[0]), once it is replaced as a whole in the first (one[0] = other).
+    - if an element of an array, or a member of a plain Structure, is copied to another one (two[0] = one[0])
+      and then replaced as a whole (one[0] = other).
     """
 
     _outputs_: ClassVar[tuple[str, ...]] = ()
-    """The pointers to memory that the kernel writes."""
+    """The members that point to memory that the kernel writes."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         ctype: Any = type(self)
@@ -531,7 +531,7 @@ class _Checked:
 
     @classmethod
     def from_buffer_copy(cls, source: Buffer, offset: int = 0) -> Self:
-        """A copy of what is in a buffer; if that is of ctypes, the copy keeps alive what its pointers point to."""
+        """A copy of the contents of a buffer. If the buffer is a ctypes object, the targets of pointers stay alive."""
         ctype: Any = cls
         copied = type(ctype).from_buffer_copy(ctype, source, offset)
         held = None if isinstance(source, bytes) else _held(ctype, source, offset)
@@ -549,7 +549,7 @@ class _Checked:
 
 
 class Numbers:
-    """What an array of integers needs to reject those that do not fit."""
+    """The methods with which an array of integers rejects those that do not fit."""
 
     _type_: ClassVar[Any]
 
@@ -566,7 +566,7 @@ class Numbers:
 
 @functools.cache
 def numbers(ctype: Any, length: int) -> Any:
-    """The type of an array of integers that is a member."""
+    """The type of a member that is an array of integers."""
     return type(f"{ctype.__name__}_Array_{length}", (Numbers, Array), {"_type_": ctype, "_length_": length})
 
 
@@ -575,10 +575,10 @@ class MembersUnion(_Checked, Union):
 
 
 class Members(_Checked, Structure):
-    """A struct that shows its members, and that equals another one with the same bytes.
+    """A struct that prints its members, and is equal to another one of its class with the same bytes.
 
-    Setting a number that does not fit into its member is an OverflowError, and setting a member that does
-    not exist an AttributeError.
+    Setting a member to a number that does not fit raises OverflowError. Setting a member that does not
+    exist raises AttributeError.
     """
 
     def __repr__(self) -> str:
@@ -593,10 +593,10 @@ class Members(_Checked, Structure):
 
 
 class Opts(_Checked, Structure):
-    """A struct of options: its size, what the caller names, and 0 for the rest.
+    """An opts struct: sz is its size, and members that are not given are 0.
 
-    A member that is a pointer takes bytes (if the kernel only reads there), a bytearray, any ctypes object or
-    array, an address, or None. The struct and its copies keep what they are given alive; see _Checked.
+    A pointer member accepts bytes (if the kernel only reads there), a bytearray, any ctypes object or array,
+    an address, or None. The struct and its copies keep that memory alive; see _Checked.
     """
 
     def __init__(self, **members: Any) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Links: attachments of programs, which last as long as a descriptor or a pin."""
+"""Links: attached programs. A link exists as long as a descriptor or a pin refers to it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LinkInfo:
     type: bpf.bpf_link_type | int
     prog_id: int
     raw: bpf.bpf_link_info = field(repr=False)
-    """All that the kernel reports; the type says which member of the union is valid."""
+    """Everything that the kernel reports; the type says which member of the union is valid."""
 
 
 def _describe(fd: int) -> LinkInfo:
@@ -58,7 +58,7 @@ class Link(Object):
     def create(
         cls: type[L], program: Program, target_fd: int, attach_type: int, opts: bpf.bpf_link_create_opts | None = None
     ) -> L:
-        """Attach a program to a cgroup, a network namespace, a device (its index) or whatever its type attaches to."""
+        """Attach a program to a cgroup, a network namespace, a network device (its index), or another target."""
 
         def bpf_link_create(fd: int) -> Handle:
             try:
@@ -70,7 +70,7 @@ class Link(Object):
 
     @classmethod
     def open(cls: type[L], *, id: int | None = None, pin: str | os.PathLike[str] | None = None) -> L:
-        """Open a link that exists: by its id, or where it is pinned."""
+        """Open an existing link, by its id or by the path where it is pinned."""
         one_of("link", id=id, pin=pin)
         if pin is not None:
             return cls(cls._by_pin(pin))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Maps as dictionaries: of bytes, or of the ctypes types that keys_as() and values_as() are given."""
+"""Maps as dictionaries, of bytes or of the ctypes types given to keys_as() and values_as()."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from _typeshed import SupportsKeysAndGetItem
     from typing_extensions import TypeVar
 
-    # A Map without parameters is one of bytes.
+    # The keys and values of a Map without type parameters are bytes.
     K = TypeVar("K", default=bytes)
     V = TypeVar("V", default=bytes)
 else:
@@ -43,7 +43,7 @@ PER_CPU = {
     bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH,
     bpf.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
 }
-# Where a key is an index, of 4 bytes.
+# The types of maps whose key is an index of 4 bytes.
 INDEXED = {
     bpf.BPF_MAP_TYPE_ARRAY,
     bpf.BPF_MAP_TYPE_PROG_ARRAY,
@@ -64,12 +64,12 @@ HASHES = {
     bpf.BPF_MAP_TYPE_LRU_HASH,
     bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH,
 }
-# What the kernel says to a call that it does not have, or not for this type of map.
+# The errors of a call that the kernel does not have, or does not have for this type of map.
 UNSUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, ENOTSUPP)
-# Where the position in a batch is a key: if it is deleted meanwhile, the kernel starts again.
+# The types of maps where the position of a batch is a key: if that key is deleted, the kernel starts over.
 NO_BATCH = {bpf.BPF_MAP_TYPE_LPM_TRIE, bpf.BPF_MAP_TYPE_SOCKHASH}
 BATCH_BYTES = 1 << 20
-# For a default, which may be None.
+# Stands for a default that is not given, because None can be one.
 _MISSING: Any = object()
 
 
@@ -85,7 +85,7 @@ class MapInfo:
     max_entries: int
     flags: int
     raw: bpf.bpf_map_info = field(repr=False)
-    """All that the kernel reports."""
+    """Everything that the kernel reports."""
 
 
 def _describe(fd: int) -> MapInfo:
@@ -107,7 +107,7 @@ def maps() -> Iterator[MapInfo]:
 
 
 def possible_cpus() -> int:
-    """How many CPUs the kernel keeps values for, present or not."""
+    """The number of CPUs for which a per-CPU map has values, whether they are present or not."""
     with open("/sys/devices/system/cpu/possible") as file:
         ranges = [part.partition("-") for part in file.read().strip().split(",")]
     return sum(int(last or first) - int(first) + 1 for first, _, last in ranges)
@@ -134,7 +134,7 @@ def _raw(size: int, what: str) -> Codec[bytes]:
 
 
 def _characters(ctype: Any) -> Codec[bytes]:
-    """An array of c_char as bytes: filled up with zeros to its size, which come off again."""
+    """An array of c_char as bytes: padded with zeros when it is written, and without them when it is read."""
     size = sizeof(ctype)
 
     def encode(value: Any) -> bytes:
@@ -212,7 +212,7 @@ class _Values(ValuesView[V]):
 def _why_not_created(
     number: int, kind: int, key_size: int, value_size: int, max_entries: int, flags: int, name: str
 ) -> str:
-    """What the kernel rejects in a new map, as far as that is known; empty otherwise."""
+    """Why the kernel rejected a new map, if the reason is known; empty otherwise."""
     if number == errno.E2BIG:
         return f"keys of {key_size} bytes, values of {value_size} bytes and {max_entries} elements are too large for it"
     if number != errno.EINVAL:
@@ -247,17 +247,16 @@ def _called(kind: int) -> str:
 
 
 class Map(Object, MutableMapping[K, V]):
-    """A map of the kernel, as a dictionary.
+    """A BPF map as a dictionary.
 
-    Keys and values are bytes, of exactly the map's sizes; keys_as() and values_as() give the same map
-    with types of ctypes instead. A value of a per-CPU map is those of all possible CPUs, one after
-    another, each rounded up to 8 bytes; per_cpu_values_as() makes it a list.
+    Keys and values are bytes, of exactly the sizes that the map has; keys_as() and values_as() return the
+    same map with ctypes types instead. A value of a per-CPU map consists of the values of all possible
+    CPUs, each padded to a multiple of 8 bytes; per_cpu_values_as() makes it a list.
 
-    A key that is not there is a KeyError. Every other failure of a call is an OSError.
+    A key that does not exist raises KeyError. Any other failure of a call raises OSError.
 
-    A loop, items(), dict() and update() transfer many elements with one call where the kernel can. Others
-    may change the map meanwhile: an element that is added or deleted while the map is read may be in the
-    result or not.
+    A loop, items(), dict() and update() transfer many elements with one call where the kernel supports it.
+    If an element is added or deleted while the map is being read, the result may or may not have it.
     """
 
     _kind = "map"
@@ -306,11 +305,11 @@ class Map(Object, MutableMapping[K, V]):
         flags: int = 0,
         opts: bpf.bpf_map_create_opts | None = None,
     ) -> Any:
-        """Create a map: `BPF_MAP_TYPE_*`, sizes in bytes, `BPF_F_*`; opts for anything else.
+        """Create a map. map_type is a `BPF_MAP_TYPE_*`, sizes are in bytes, flags are `BPF_F_*`; opts has all else.
 
-        The kernel keeps 15 bytes of the name.
+        The kernel keeps the first 15 bytes of the name.
         """
-        # The caller's struct, and what only it keeps alive, is there until this returns.
+        # opts, and the memory that only opts keeps alive, exists until this function returns.
         used = bpf.bpf_map_create_opts() if opts is None else copy.copy(opts)
         used.map_flags |= argument("flags", c_uint32, flags)
         try:
@@ -333,7 +332,7 @@ class Map(Object, MutableMapping[K, V]):
     ) -> Map[bytes, bytes]: ...
     @classmethod
     def open(cls, *, id: int | None = None, name: str | None = None, pin: str | os.PathLike[str] | None = None) -> Any:
-        """Open a map that exists: by its id, its name, or where it is pinned."""
+        """Open an existing map, by its id, its name, or the path where it is pinned."""
         one_of("map", id=id, name=name, pin=pin)
         if pin is not None:
             return cls(cls._by_pin(pin))
@@ -382,11 +381,11 @@ class Map(Object, MutableMapping[K, V]):
     @overload
     def keys_as(self, ctype: type[C]) -> Map[C, V]: ...
     def keys_as(self, ctype: Any) -> Map[Any, V]:
-        """This map with keys of a ctypes type.
+        """The same map with keys of a ctypes type.
 
-        A number (c_uint32) is an int in Python, an array of characters (c_char * 16) is bytes without the
-        zeros at its end, and a struct is itself. A struct is found again in a dict if its class is derived
-        from sysbpf.Members. Both maps are one, and are closed together.
+        A key of an integer type (c_uint32) is an int, one of an array of characters (c_char * 16) is bytes
+        without the zeros at the end, and one of a struct type is a struct. Structs can be keys of a dict if
+        their class is derived from sysbpf.Members. Closing either map closes both.
         """
         return self._seen_as(self._fitting(ctype, "key", self.info.key_size), self._values)
 
@@ -397,7 +396,7 @@ class Map(Object, MutableMapping[K, V]):
     @overload
     def values_as(self, ctype: type[C]) -> Map[K, C]: ...
     def values_as(self, ctype: Any) -> Map[K, Any]:
-        """This map with values of a ctypes type; as keys_as()."""
+        """The same map with values of a ctypes type; see keys_as()."""
         if self.info.type in PER_CPU:
             raise ValueError(f"{self} has a value for each CPU: use per_cpu_values_as()")
         return self._seen_as(self._keys, self._fitting(ctype, "value", self.info.value_size))
@@ -409,7 +408,7 @@ class Map(Object, MutableMapping[K, V]):
     @overload
     def per_cpu_values_as(self, ctype: type[C]) -> Map[K, list[C]]: ...
     def per_cpu_values_as(self, ctype: Any) -> Map[K, list[Any]]:
-        """This per-CPU map with a list for each value: one of a ctypes type for each possible CPU."""
+        """The same per-CPU map, where a value is a list: one value of a ctypes type for each possible CPU."""
         if self.info.type not in PER_CPU:
             raise ValueError(f"{self} has one value for all CPUs: use values_as()")
         one = self._fitting(ctype, "value", self.info.value_size)
@@ -423,16 +422,16 @@ class Map(Object, MutableMapping[K, V]):
         except (TypeError, ValueError, OverflowError) as wrong:
             raise type(wrong)(f"{self}: {what}: {wrong}") from None
         if len(data) != codec.size:
-            raise ValueError(f"{self}: a {what} of {len(data)} bytes, but it has {what}s of {codec.size}")
+            raise ValueError(f"{self}: the {what} has {len(data)} bytes, but {what}s of this map have {codec.size}")
         return data
 
     def __getitem__(self, key: K) -> V:
         return self._read(bpf.bpf_map_lookup_elem, key)
 
     def take(self, key: K) -> V:
-        """Look up an element and delete it, in one step (hashes since Linux 5.14).
+        """Look up and delete an element in one step (hash maps since Linux 5.14).
 
-        Of a queue or stack, whose keys have no bytes, take(b"") takes the next element.
+        Queues and stacks have keys of 0 bytes: take(b"") takes the next element.
         """
         return self._read(bpf.bpf_map_lookup_and_delete_elem, key)
 
@@ -449,7 +448,7 @@ class Map(Object, MutableMapping[K, V]):
         self.put(key, value)
 
     def put(self, key: K, value: V, flags: int = bpf.BPF_ANY) -> None:
-        """Set an element: BPF_NOEXIST only a new one, BPF_EXIST only one that is there."""
+        """Set an element; with BPF_NOEXIST only if it does not exist, with BPF_EXIST only if it does."""
         data = self._encode(self._keys, key, "key")
         self._call(bpf.bpf_map_update_elem, data or None, self._encode(self._values, value, "value"), flags)
 
@@ -474,7 +473,7 @@ class Map(Object, MutableMapping[K, V]):
     # ---- All elements ----
 
     def _elements(self, values: bool = True) -> Iterator[tuple[bytes, bytes]]:
-        """All elements as bytes; without their values where these need a call each."""
+        """All elements as bytes. values=False leaves out the values where each would need a call."""
         if self.info.type not in NO_BATCH:
             try:
                 yield from self._batches()
@@ -487,7 +486,7 @@ class Map(Object, MutableMapping[K, V]):
                 if values:
                     self._call(bpf.bpf_map_lookup_elem, key, value)
             except FileNotFoundError:
-                continue  # Deleted since.
+                continue  # Deleted in the meantime.
             yield key, value.raw
 
     def __iter__(self) -> Iterator[K]:
@@ -497,7 +496,7 @@ class Map(Object, MutableMapping[K, V]):
         return ((self._keys.decode(key), self._values.decode(value)) for key, value in self._elements())
 
     def _batches(self) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values, read many at a time; raises _NoBatch before the first if that cannot be."""
+        """Keys and values, read in batches; raises _NoBatch before the first one if the kernel cannot do that."""
         key_size, value_size = self.info.key_size, self._values.size
         room = max(1, min(self.info.max_entries, BATCH_BYTES // max(1, key_size + value_size)))
         keys = values = create_string_buffer(0)
@@ -519,7 +518,7 @@ class Map(Object, MutableMapping[K, V]):
                     if count.value == 0:
                         continue
                 elif failed == errno.ENOSPC:
-                    room *= 2  # A hash bucket has more elements than that.
+                    room *= 2  # A bucket of the hash has more elements than there is room for.
                     continue
                 elif failed != errno.ENOENT:
                     raise
@@ -534,7 +533,7 @@ class Map(Object, MutableMapping[K, V]):
             position = following
 
     def _walk(self) -> Iterator[bytes]:
-        """Keys, one after another. If the last one was deleted, the kernel starts again: none is yielded twice."""
+        """Keys, one by one. The kernel starts over if the previous key was deleted, but no key is yielded twice."""
         seen: set[bytes] = set()
         again = 0
         key, following = None, create_string_buffer(self.info.key_size)
@@ -553,11 +552,11 @@ class Map(Object, MutableMapping[K, V]):
         raise OSError(errno.EAGAIN, f"{self} is changed too fast to be read")
 
     def __len__(self) -> int:
-        """How many elements there are; reads the map to count them (as list() and sorted() do before they read)."""
+        """The number of elements. Counting them reads the map; list() and sorted() do so before they read it again."""
         return sum(1 for _ in self._elements(values=False))
 
     def __bool__(self) -> bool:
-        """If there is any element."""
+        """Whether there is any element."""
         return next(iter(self), None) is not None
 
     def items(self) -> ItemsView[K, V]:
@@ -571,10 +570,10 @@ class Map(Object, MutableMapping[K, V]):
     @overload
     def update(self, other: Iterable[tuple[K, V]] = (), /) -> None: ...
     def update(self, other: Any = (), /) -> None:
-        """Set all elements of a mapping, or of pairs: many with one call where the kernel can (Linux 5.6).
+        """Set all elements of a mapping, or of an iterable of pairs: many with one call since Linux 5.6.
 
-        A key or value of the wrong type or size is noticed before any is set. If the kernel rejects one
-        (the map is full), those before it are set.
+        If a key or value has the wrong type or size, no element is set. If the kernel rejects an element
+        (for example because the map is full), the elements before it are set.
         """
         pairs = other
         if isinstance(other, Mapping):
@@ -596,7 +595,8 @@ class Map(Object, MutableMapping[K, V]):
             except OSError as failed:
                 if failed.errno in UNSUPPORTED:
                     break
-                # The kernel counts what it has set, unless it did not even begin. The next one tells what is wrong.
+                # The kernel counts the elements that it has set, unless it failed before the first. Setting the
+                # next one by itself raises the reason.
                 at += count.value if count.value < len(part) else 0
                 self._call(bpf.bpf_map_update_elem, *elements[at], bpf.BPF_ANY)
                 at += 1
@@ -604,7 +604,7 @@ class Map(Object, MutableMapping[K, V]):
             self._call(bpf.bpf_map_update_elem, key or None, value, bpf.BPF_ANY)
 
     def clear(self) -> None:
-        """Delete all elements; those that are added meanwhile may stay."""
+        """Delete all elements; an element that is added in the meantime may remain."""
         for key in list(self):
             self.pop(key, None)
 
@@ -617,7 +617,7 @@ class Map(Object, MutableMapping[K, V]):
     def pop(self, key: K, default: Any = _MISSING) -> Any:
         """Delete an element and return its value.
 
-        It is one step where take() is possible. For other maps it is two, and a change that is made
+        This is one step for maps that support take(). For other maps it is two, and a change of the value
         between them is lost.
         """
         try:
@@ -635,7 +635,7 @@ class Map(Object, MutableMapping[K, V]):
         return value
 
     def freeze(self) -> None:
-        """Make it read-only for user space: from now on only BPF programs can change it (Linux 5.2)."""
+        """Make the map read-only for user space (Linux 5.2); BPF programs can still change it."""
         self._call(bpf.bpf_map_freeze)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What maps, programs and links have in common: a descriptor, an id, a pin, a place in a list."""
+"""The base of maps, programs and links: descriptors, ids, pins, lists."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ if TYPE_CHECKING:
 class Descriptor(int):
     """The number of an open descriptor, which is closed when nothing refers to this object any more.
 
-    Work with the number is done with int(descriptor), so that this object is where it is meant to be and
-    nowhere else.
+    Code that needs the number uses int(descriptor), so that it adds no reference to this object.
     """
 
-    # os.close(self), as a property makes it of the two partial()s: all of it is C code, because a signal handler
-    # that raised an exception in a __del__ in Python would leave the descriptor open.
+    # Calls os.close(self), by a property and two partial()s, all of which are C code: if __del__ were Python code,
+    # an exception from a signal handler in it would leave the descriptor open.
     __del__ = property(partial(partial, os.close))
 
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
@@ -38,12 +37,13 @@ class Descriptor(int):
 
 
 class Handle:
-    """A descriptor, closed by close() or when nothing refers to it any more, and never while a call uses it.
+    """A descriptor that is closed by close() or when nothing refers to it any more, but never while a call uses it.
 
-    Once a descriptor is closed, the next file that any thread opens may get its number. So a call keeps a
-    reference of its own to `open`, in a local variable, and close() drops that of the Handle: the last
-    reference that goes closes the descriptor. There is no count or lock that an exception from a signal
-    handler could leave behind. A traceback keeps local variables alive, so the call clears its own in `finally`.
+    Once a descriptor is closed, the next file that any thread opens may get its number. Therefore each call
+    keeps its own reference to `open` in a local variable, and close() only drops the reference of the Handle:
+    the descriptor is closed with the last reference. There is no count or lock that an exception from a signal
+    handler could leave in a wrong state. A traceback keeps local variables alive, so each call clears its
+    variable in `finally`.
     """
 
     def __init__(self, fd: int) -> None:
@@ -55,7 +55,7 @@ class Handle:
 
     @property
     def fd(self) -> int:
-        """The number; -1 if it is closed."""
+        """The number of the descriptor; -1 if it is closed."""
         held = self.open
         return -1 if held is None else int(held)
 
@@ -72,7 +72,7 @@ def text(name: bytes) -> str:
 
 
 def known(enum: type[E], number: int) -> E | int:
-    """The number as the enum has it, or as it is if the kernel is newer than the enum."""
+    """The member of the enum with this number, or the number if the kernel is newer than the enum."""
     try:
         return enum(number)
     except ValueError:
@@ -80,7 +80,7 @@ def known(enum: type[E], number: int) -> E | int:
 
 
 def kind_of(fd: int) -> str:
-    """What kind of object a descriptor is of: bpf-map, bpf-prog, bpf-link or something else."""
+    """The kind of object that a descriptor refers to: bpf-map, bpf-prog, bpf-link or something else."""
     try:
         return os.readlink(f"/proc/self/fd/{fd}").rpartition(":")[2].replace("_", "-")
     except FileNotFoundError:
@@ -94,13 +94,13 @@ def kind_of(fd: int) -> str:
 
 
 def info_of(fd: int, info: Info) -> Info:
-    """What the kernel reports about an object; it fills as much of the struct as it knows."""
+    """What the kernel reports about an object. An older kernel fills in fewer members."""
     bpf.bpf_obj_get_info_by_fd(fd, info, c_uint32(sizeof(info)))
     return info
 
 
 def ids(get_next_id: Callable[[int, c_uint32], int]) -> Iterator[int]:
-    """The ids of all objects of a kind; new ones get higher ids, so the walk ends."""
+    """The ids of all objects of a kind, in ascending order."""
     found = c_uint32(0)
     while True:
         try:
@@ -117,7 +117,7 @@ def encoded(parameter: str, value: str) -> bytes:
 
 
 def bad_name(name: str) -> str:
-    """What the kernel does not accept in a name, of which it keeps 15 bytes; empty if there is nothing."""
+    """Why the kernel rejects a name, of which it keeps 15 bytes; empty if it accepts the name."""
     kept = text(os.fsencode(name)[: bpf.BPF_OBJ_NAME_LEN - 1])
     bad = [letter for letter in kept if not (letter.isascii() and (letter.isalnum() or letter in "_."))]
     if not bad:
@@ -126,21 +126,21 @@ def bad_name(name: str) -> str:
 
 
 class Object:
-    """A map, a program or a link of the kernel, held by a descriptor.
+    """A map, a program or a link, and the descriptor that refers to it.
 
     Use it in a `with` statement, or close() it; otherwise it is closed when nothing refers to it any more.
     """
 
     _kind: ClassVar[str]
-    """What an error message calls it."""
+    """The name of the kind in error messages."""
     _inode: ClassVar[str]
-    """What /proc calls its descriptors."""
+    """The name of the kind in /proc/PID/fd."""
     _get_fd_by_id: ClassVar[Callable[[int], int]]
 
     def __init__(self, fd: int | Handle) -> None:
-        """Take over a descriptor. If it is not of this kind, that is a ValueError, and it stays the caller's."""
+        """Take over a descriptor. If it refers to another kind of object, raise ValueError and do not close it."""
         if isinstance(fd, Handle):
-            # What returned it returns no other kind.
+            # It comes from a function that returns this kind only.
             self._handle = fd
             self._read_info(fd.fd)
             return
@@ -180,8 +180,8 @@ class Object:
     def fileno(self) -> int:
         """The descriptor, for the functions of sysbpf.bpf.
 
-        Keep the object and do not close it while they use the number. The methods of the object need
-        no such care: close() waits for those that run in other threads.
+        The caller must keep the object open while they use the number. The methods of the object keep it
+        open by themselves, also if another thread calls close() while they run.
         """
         fd = self._handle.fd
         if fd < 0:
@@ -192,10 +192,10 @@ class Object:
         return ValueError(f"{self} is closed")
 
     def close(self) -> None:
-        """Give back the descriptor. The kernel keeps the object while anything else refers to it.
+        """Close the descriptor. The kernel keeps the object while anything else refers to it.
 
-        Every later use is a ValueError. A call that another thread is in ends as it would have; the
-        descriptor is closed after it.
+        Later calls raise ValueError. Calls that other threads are making complete as usual, and the
+        descriptor is closed after the last of them.
         """
         self._handle.close()
 
@@ -214,11 +214,11 @@ class Object:
             held = None
 
     def _why(self, _number: int, _function: str, _arguments: tuple[Any, ...]) -> str:
-        """What an error number means in this call of this object; empty for what it means in general."""
+        """What an errno means in this call for this object; empty for its general meaning."""
         return ""
 
     def pin(self, path: str | os.PathLike[str]) -> None:
-        """Pin it at a path of a bpf file system, where it outlives this process; os.unlink() unpins it."""
+        """Pin the object at a path in a bpf file system, where it outlives this process; os.unlink() unpins it."""
 
         def bpf_obj_pin(fd: int) -> int:
             try:
@@ -229,7 +229,7 @@ class Object:
         self._using(bpf_obj_pin)
 
     def _using(self, function: Callable[[int], Any]) -> Any:
-        """Call a function with the descriptor; errors are as it raises them."""
+        """Call a function with the descriptor; its exceptions are not changed."""
         held = None
         try:
             held = self._handle.open
@@ -253,7 +253,7 @@ class Object:
     # ---- Copies ----
 
     def __copy__(self: Self) -> Self:
-        """The same object once more, with the same descriptor: both are closed together."""
+        """Another reference to the same descriptor: closing either object closes both."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         return other
@@ -273,13 +273,13 @@ class Object:
 
 
 def one_of(kind: str, **given: object) -> None:
-    """Insists on exactly one way to name an object."""
+    """Checks that an object is named in exactly one way."""
     if sum(value is not None for value in given.values()) != 1:
         raise TypeError(f"a {kind} is opened by one of {', '.join(given)}")
 
 
 def id_by_name(kind: str, name: str, named: Iterator[tuple[int, str]]) -> int:
-    """The id of the one object of this name; the kernel keeps 15 bytes of a name."""
+    """The id of the only object with this name, of which the kernel keeps 15 bytes."""
     short = text(os.fsencode(name)[: bpf.BPF_OBJ_NAME_LEN - 1])
     found = [id for id, other in named if other == short]
     if not found:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Programs: loading them from bytes, with the verifier's log; test runs."""
+"""Programs: loading them from bytes, with the verifier log, and test runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIRST_LOG_SIZE = 1 << 16
 
 
 class VerifierError(OSError):
-    """The verifier rejected a program. The message has the last lines of its log, the attribute log all of them."""
+    """The verifier rejected a program. The message ends with the last lines of the verifier log; log has all lines."""
 
     log: str
 
@@ -37,12 +37,12 @@ class VerifierError(OSError):
         self.log = log
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What OSError has of its own does not fit this class's parameters.
+        # The method of OSError does not fit the parameters of this class.
         return type(self), (self.errno, self._message, self.log), self.__dict__
 
 
 class TestRun(NamedTuple):
-    """Results of a test run: what the program returned, the packet and the context after it, nanoseconds per run."""
+    """The results of a test run: return value, packet and context afterwards, nanoseconds per run."""
 
     retval: int
     data: bytes | None
@@ -62,7 +62,7 @@ class ProgramInfo:
     run_time_ns: int
     run_cnt: int
     raw: bpf.bpf_prog_info = field(repr=False)
-    """All that the kernel reports."""
+    """Everything that the kernel reports."""
 
 
 def _describe(fd: int) -> ProgramInfo:
@@ -98,7 +98,7 @@ class Program(Object):
     _inode = "bpf-prog"
     _get_fd_by_id = bpf.bpf_prog_get_fd_by_id
     log = ""
-    """The verifier's log, if the program was loaded with a log_level."""
+    """The verifier log, if the program was loaded with a log_level."""
 
     @classmethod
     def load(
@@ -113,13 +113,13 @@ class Program(Object):
         log_level: int = 0,
         opts: bpf.bpf_prog_load_opts | None = None,
     ) -> P:
-        """Load a program: `BPF_PROG_TYPE_*`, its instructions of 8 bytes each, its licence; opts for anything else.
+        """Load a program. prog_type is a `BPF_PROG_TYPE_*`, insns has instructions of 8 bytes; opts has all else.
 
-        The license decides which helpers the kernel lets it call; "GPL" gives it all of them.
-        If the verifier rejects the program, the exception is a VerifierError with its log.
+        The license determines which helpers the program may call; "GPL" allows all of them.
+        If the verifier rejects the program, the exception is a VerifierError with the verifier log.
 
-        Options are taken from opts, which does not change, but for log_true_size. If it has a log_buf
-        the log goes there; without one the method provides as much room as the log takes.
+        opts is not changed, except for log_true_size. If it has a log_buf, the log is written there;
+        otherwise this method provides a buffer of sufficient size.
         """
         code = bytes_of("insns", insns)
         about = f"program {name!r}"
@@ -127,7 +127,7 @@ class Program(Object):
             raise ValueError(f"{about}: insns: {len(code)} bytes, but an instruction has 8 bytes and there must be one")
         count = len(code) // sizeof(bpf.bpf_insn)
         insn_array = (bpf.bpf_insn * count).from_buffer_copy(code)
-        # The caller's struct, and what only it keeps alive, is there until this returns.
+        # opts, and the memory that only opts keeps alive, exists until this function returns.
         used = bpf.bpf_prog_load_opts() if opts is None else copy.copy(opts)
         used.expected_attach_type = used.expected_attach_type or argument(
             "expected_attach_type", c_uint32, expected_attach_type
@@ -136,7 +136,7 @@ class Program(Object):
         used.log_level |= argument("log_level", c_uint32, log_level)
         own_log = not used.log_buf
         if used.log_buf and used.log_size:
-            used.log_buf[0] = 0  # The kernel may write nothing.
+            used.log_buf[0] = 0  # The kernel does not always write a log.
         size = FIRST_LOG_SIZE
         while True:
             if own_log:
@@ -163,7 +163,7 @@ class Program(Object):
                     size = min(size * 16, bpf.BPF_LOG_BUF_SIZE)
                     continue
                 if used.log_true_size > used.log_size:
-                    why = f"the verifier's log has {used.log_true_size} bytes, but log_buf has {used.log_size}"
+                    why = f"the verifier log has {used.log_true_size} bytes, but log_buf has {used.log_size}"
             plain = error(number, "bpf_prog_load", about, why)
             raise VerifierError(number, plain.strerror or "", log) if log else plain
         program = cls(handle)
@@ -174,7 +174,7 @@ class Program(Object):
     def open(
         cls: type[P], *, id: int | None = None, name: str | None = None, pin: str | os.PathLike[str] | None = None
     ) -> P:
-        """Open a program that exists: by its id, its name, or where it is pinned."""
+        """Open an existing program, by its id, its name, or the path where it is pinned."""
         one_of("program", id=id, name=name, pin=pin)
         if pin is not None:
             return cls(cls._by_pin(pin))
@@ -188,7 +188,7 @@ class Program(Object):
 
     @property
     def info(self) -> ProgramInfo:
-        """What the kernel reports now: the counts grow while statistics are on."""
+        """What the kernel reports now: run_cnt and run_time_ns grow while statistics are enabled."""
         info: ProgramInfo = self._using(_describe)
         return info
 
@@ -213,10 +213,10 @@ class Program(Object):
         cpu: int = 0,
         data_size_out: int | None = None,
     ) -> TestRun:
-        """Run the program now, on a packet (data), a context (ctx), or both: bytes, or a ctypes array or struct.
+        """Run the program on a packet (data), a context (ctx), or both: bytes, or a ctypes array or struct.
 
-        data_size_out is the room for the packet that comes back: by default 256 bytes more than went
-        in, which is as much as XDP can add in front.
+        data_size_out is the size of the buffer for the packet as the program leaves it. By default it is
+        256 bytes more than the packet has, which is as much as an XDP program can add in front.
         """
         opts = bpf.bpf_test_run_opts()
         opts.repeat = argument("repeat", c_int, repeat)

@@ -1,30 +1,32 @@
-//! One case, played to one library, and what came of it.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Plays one case to one library, and describes how two outcomes differ.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::{
     case::{Case, Placed, Start},
-    functions::{Function, Gives, Kind},
-    kernel::{self, Answer, Event, Mode, PERSONAS, Script},
+    functions::{Function, Kind},
+    interpose::{self, Answer, Event, Mode, PERSONAS, Script},
     library::{self, Library},
     memory::{MARGIN, Memory},
+    table::Gives,
     world::World,
 };
 
-/// Everything about a call that a program, or the kernel, could notice.
+/// Everything about a call that a program or the kernel can observe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     pub how: i32,
     pub signal: i32,
     pub value: i64,
     pub errno: i32,
-    /// Where it died; not compared, two libraries lie at different addresses.
+    /// The address of the fault. It is not compared: the libraries are loaded at different addresses.
     pub died_at: Option<Address>,
     pub events: Vec<Event>,
-    /// Each buffer and its surroundings, afterwards.
+    /// Each buffer and the bytes around it, after the call.
     pub memory: Vec<Vec<u8>>,
     pub warned: bool,
-    /// The lowest free descriptor once the returned one is closed: a leak shows here (running kernel only).
+    /// The lowest free descriptor after the returned one was closed: shows leaks (running kernel only).
     pub free_fd: i32,
 }
 
@@ -36,12 +38,13 @@ impl PartialEq for Address {
     }
 }
 
-/// A library with what it remembers at the start of a case.
+/// A library, with the states that it can have when a case starts.
 pub struct Subject {
     library: Library,
     cold: library::Memory,
-    /// One for each persona, and one for the running kernel.
+    /// One for each persona.
     warm: Vec<library::Memory>,
+    /// For the running kernel.
     warm_real: Option<library::Memory>,
 }
 
@@ -64,8 +67,8 @@ impl Subject {
     }
 }
 
-/// Makes a library learn all that it learns about a kernel: a named map, then a program, then BTF.
-/// The loads fail (no instructions, no data); what was learnt before them stays.
+/// Makes the calls after which a library knows what it can know about a kernel: a named map, a program, BTF.
+/// The loads fail, since there are no instructions and no data, but the library probes the kernel before them.
 fn warm_up(library: &Library, mode: &Mode) {
     let name = c"warm_up".as_ptr() as u64;
     let calls: [(&str, [u64; 9]); 3] = [
@@ -75,9 +78,9 @@ fn warm_up(library: &Library, mode: &Mode) {
         ("bpf_btf_load", [0; 9]),
     ];
     for (function, arguments) in calls {
-        kernel::begin(mode.clone(), Some(0), [kernel::Records::default(); 2]);
+        interpose::begin(mode.clone(), Some(0), [interpose::Records::default(); 2]);
         let ended = library.call(function, &arguments, 0);
-        kernel::end();
+        interpose::end();
         if matches!(mode, Mode::Real) && ended.how == library::RETURNED && ended.value as i32 >= 0 {
             close(ended.value as i32);
         }
@@ -85,16 +88,16 @@ fn warm_up(library: &Library, mode: &Mode) {
 }
 
 fn close(fd: RawFd) {
-    // SAFETY: the call that was played returned it; nothing else owns it.
+    // SAFETY: the call under test has returned it, and nothing else owns it.
     drop(unsafe { OwnedFd::from_raw_fd(fd) });
 }
 
-/// Where stderr goes while cases run: to a file of the runner's, so that a warning can be seen.
+/// Redirects stderr to a file while cases run, to detect warnings.
 pub struct Warnings(OwnedFd);
 
 impl Warnings {
     pub fn capture() -> std::io::Result<Warnings> {
-        // SAFETY: plain calls; the results are checked.
+        // SAFETY: the descriptors are this process's, and the results are checked.
         unsafe {
             let fd = libc::memfd_create(c"warnings".as_ptr(), libc::MFD_CLOEXEC);
             if fd < 0 || libc::dup2(fd, 2) < 0 || libc::fcntl(2, libc::F_SETFL, libc::O_APPEND) < 0 {
@@ -104,9 +107,9 @@ impl Warnings {
         }
     }
 
-    /// Whether anything was printed since the last time.
+    /// Whether anything was printed since the last call of this function.
     pub fn take(&self) -> bool {
-        // SAFETY: plain calls on our own descriptor.
+        // SAFETY: the descriptor is open, and `stat` outlives the call.
         unsafe {
             let mut stat: libc::stat = std::mem::zeroed();
             libc::fstat(self.0.as_raw_fd(), &mut stat);
@@ -139,11 +142,11 @@ pub fn play(
     subject.library.restore(match (case.start, world) {
         (Start::Cold, _) => &subject.cold,
         (Start::Warm, None) => &subject.warm[case.script.persona],
-        (Start::Warm, Some(_)) => subject.warm_real.as_ref().expect("warmed up with the running kernel"),
+        (Start::Warm, Some(_)) => subject.warm_real.as_ref().expect("warmed up on the running kernel"),
     });
-    kernel::begin(mode, placed.insns, placed.records);
+    interpose::begin(mode, placed.insns, placed.records);
     let ended = subject.library.call(function.name, &placed.arguments, case.errno_before);
-    let events = kernel::end();
+    let events = interpose::end();
     let value = if function.returns_long { ended.value } else { i64::from(ended.value as i32) };
     let mut read = memory.read();
     let mut free_fd = 0;
@@ -153,7 +156,7 @@ pub fn play(
         }
         free_fd = world.free_fd();
         if function.name == "bpf_prog_test_run_opts" {
-            // How long it took, which the kernel writes on some failures too.
+            // The duration, which the kernel also writes on some failures.
             if let Some(slot) = placed.opts_slot {
                 Memory::mask(&mut read, slot, 64, 4);
             }
@@ -172,14 +175,14 @@ pub fn play(
     }
 }
 
-/// What differs, in words: which call, which byte.
+/// The differences: which call, which byte.
 pub fn describe(function: &Function, placed: &Placed, reference: &Outcome, ours: &Outcome) -> String {
     use std::fmt::Write as _;
     let mut s = String::new();
     let _ = writeln!(s, "  reference: {}", ending(reference));
     let _ = writeln!(s, "  ours:      {}", ending(ours));
     if reference.warned != ours.warned {
-        let _ = writeln!(s, "  a warning on stderr: reference {}, ours {}", reference.warned, ours.warned);
+        let _ = writeln!(s, "  warning on stderr: reference {}, ours {}", reference.warned, ours.warned);
     }
     if reference.free_fd != ours.free_fd {
         let _ = writeln!(s, "  lowest free descriptor: reference {}, ours {}", reference.free_fd, ours.free_fd);
@@ -189,7 +192,7 @@ pub fn describe(function: &Function, placed: &Placed, reference: &Outcome, ours:
         for i in 0..most {
             let (r, o) = (reference.events.get(i), ours.events.get(i));
             if r == o {
-                // Of a long row of equal calls, the first few say enough.
+                // Of many equal calls, the first few are enough.
                 if i < 8 {
                     let _ = writeln!(s, "  call {} (both):    {}", i + 1, r.map_or("none".into(), event));
                 }
@@ -229,15 +232,15 @@ pub fn describe(function: &Function, placed: &Placed, reference: &Outcome, ours:
 fn ending(o: &Outcome) -> String {
     match o.how {
         library::RETURNED => format!("returns {}, errno {}", o.value, o.errno),
-        library::DIED => format!("dies of signal {} at {:#x}", o.signal, o.died_at.map_or(0, |a| a.0)),
-        _ => "does not stop calling the kernel".into(),
+        library::DIED => format!("killed by signal {} at {:#x}", o.signal, o.died_at.map_or(0, |a| a.0)),
+        _ => "makes system calls without end".into(),
     }
 }
 
 fn event(e: &Event) -> String {
     match e {
         Event::Bpf { cmd, size, attr, common, answer, probe, copies } => {
-            let name = kernel::cmd::NAMES.get((cmd & !kernel::COMMON) as usize).copied().unwrap_or("?");
+            let name = interpose::cmd::NAMES.get((cmd & !interpose::COMMON) as usize).copied().unwrap_or("?");
             let words: Vec<_> =
                 attr.chunks(4).map(|w| w.iter().rev().map(|b| format!("{b:02x}")).collect::<String>()).collect();
             let mut s = format!("bpf({name}, {}, {size}) = {answer}", words.join(" "));

@@ -1,49 +1,193 @@
-//! Each function of `bpf.h` described once: its arguments, its opts struct, what the kernel writes
-//! back for it. Cases, calls, comparisons and reports all follow from this table.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Each function of `bpf.h`: what its arguments and options mean, and what the kernel writes back.
+//!
+//! Names, C types and layouts come from the generated `table.rs`. A meaning follows from the name and the C type; the
+//! lists at the top have what these do not tell. An entry of theirs that names nothing in the table is an error.
 
-/// What an argument or a member is, which says what values it is tried with.
+use std::collections::BTreeSet;
+
+use crate::{
+    interface::Interface,
+    table::{FUNCTIONS, Gives, STRUCTS},
+};
+
+/// The meaning of an argument or a member, which determines the values that are tried.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// A number of 4 or 8 bytes without a further meaning.
+    /// A number of at most 4, or of 8 bytes without a further meaning.
     U32,
     U64,
-    /// A count of instructions or bytes of type `size_t`.
+    /// A number of instructions or bytes, of type `size_t`.
     Size,
     Fd,
     AttachType,
     ProgType,
     MapType,
     StatsType,
-    /// `attempts`: how often a load may be tried.
+    /// The maximum number of times a load is tried.
     Attempts,
     Pid,
+    /// The id of a kernel object.
     Id,
     Flags,
-    /// How long the buffer is that goes with it, or how many elements it has.
+    /// The size of a buffer, a number of elements, a number of repetitions.
     Len,
     RecordSize,
-    /// A string that the library reads itself.
+    /// A string that the library reads.
     Name,
     /// A path or other string that only the kernel reads.
     Str,
     /// The license string of a program.
     License,
-    /// Memory that only the kernel touches.
+    /// Memory that only the kernel accesses.
     Buffer,
     Insns,
     Btf,
-    /// func_info or line_info: the kernel reads it, and the library too where it repairs it.
+    /// func_info or line_info: read by the kernel, and by the library if it converts the records.
     Records,
     /// A number that the library reads or writes through the pointer. `true`: may be NULL.
     At32(bool),
     At64(bool),
-    /// An address whose value alone matters.
+    /// A pointer that is never dereferenced.
     Address,
     Opts(&'static Opts),
-    /// The nested `struct bpf_log_opts *`.
-    LogOpts,
+    /// A member that points to another opts struct.
+    Nested(&'static Opts),
 }
 use Kind::*;
+
+// ---- what names and types do not tell ---------------------------------------------------------
+
+const KINDS: &[(&str, Kind)] = &[
+    ("libbpf_set_memlock_rlim.memlock_bytes", U64),
+    ("libbpf_get_error.ptr", Address),
+    ("bpf_map_create.map_name", Name),
+    ("bpf_map_create.max_entries", Len),
+    ("bpf_prog_load.prog_name", Name),
+    ("bpf_prog_load.license", License),
+    ("bpf_prog_load_opts.attempts", Attempts),
+    ("bpf_prog_load_opts.func_info", Records),
+    ("bpf_prog_load_opts.line_info", Records),
+    ("bpf_prog_stream_read.stream_id", U32),
+    ("bpf_btf_load.btf_data", Btf),
+    ("bpf_prog_query.attach_flags", At32(true)),
+    ("bpf_prog_query.prog_ids", Buffer),
+    ("bpf_test_run_opts.repeat", Len),
+];
+
+/// Members of which only one may be set.
+const EXCLUSIVE: &[(&str, &str, &str)] = &[
+    ("bpf_prog_load_opts", "attach_prog_fd", "attach_btf_obj_fd"),
+    ("bpf_prog_attach_opts", "relative_fd", "relative_id"),
+    ("bpf_prog_detach_opts", "relative_fd", "relative_id"),
+    ("bpf_link_create_opts", "iter_info_len", "target_btf_id"),
+    ("bpf_link_create_opts", "tcx.relative_fd", "tcx.relative_id"),
+    ("bpf_link_create_opts", "netkit.relative_fd", "netkit.relative_id"),
+    ("bpf_link_create_opts", "cgroup.relative_fd", "cgroup.relative_id"),
+    ("bpf_link_update_opts", "old_prog_fd", "old_map_fd"),
+];
+
+/// Members that must be set together.
+const TOGETHER: &[(&str, &str, &str)] =
+    &[("bpf_prog_load_opts", "log_buf", "log_size"), ("bpf_btf_load_opts", "log_buf", "log_size")];
+
+/// Offsets in a command's attribute that the kernel writes to.
+const WRITES: &[(&str, &[usize])] = &[
+    ("bpf_prog_load", &[76, 92, 140]),
+    ("bpf_btf_load", &[28]),
+    ("bpf_map_delete_batch", BATCH_COUNT),
+    ("bpf_map_lookup_batch", BATCH_COUNT),
+    ("bpf_map_lookup_and_delete_batch", BATCH_COUNT),
+    ("bpf_map_update_batch", BATCH_COUNT),
+    ("bpf_prog_get_next_id", NEXT_ID),
+    ("bpf_map_get_next_id", NEXT_ID),
+    ("bpf_btf_get_next_id", NEXT_ID),
+    ("bpf_link_get_next_id", NEXT_ID),
+    ("bpf_obj_get_info_by_fd", INFO_LEN),
+    ("bpf_prog_get_info_by_fd", INFO_LEN),
+    ("bpf_map_get_info_by_fd", INFO_LEN),
+    ("bpf_btf_get_info_by_fd", INFO_LEN),
+    ("bpf_link_get_info_by_fd", INFO_LEN),
+    ("bpf_prog_query_opts", QUERY),
+    ("bpf_prog_query", QUERY),
+    ("bpf_task_fd_query", &[12, 24, 28, 32, 36, 40, 44]),
+    ("bpf_prog_test_run_opts", &[4, 12, 36, 44]),
+];
+const BATCH_COUNT: &[usize] = &[32];
+const NEXT_ID: &[usize] = &[4];
+const INFO_LEN: &[usize] = &[4];
+const QUERY: &[usize] = &[12, 24, 56, 60];
+
+/// The alternative of the union in bpf_link_create_opts that goes with an attach type.
+const LINK_ALTERNATIVES: &str = "bpf_link_create_opts";
+fn link_alternative(attach_type: u32) -> &'static str {
+    match attach_type {
+        // BPF_PERF_EVENT
+        41 => "perf_event",
+        // BPF_TRACE_KPROBE_MULTI, BPF_TRACE_KPROBE_SESSION
+        42 | 56 => "kprobe_multi",
+        // BPF_TRACE_UPROBE_MULTI, BPF_TRACE_UPROBE_SESSION
+        48 | 57 => "uprobe_multi",
+        // BPF_TRACE_RAW_TP, _FENTRY, _FEXIT, BPF_MODIFY_RETURN, BPF_LSM_MAC, BPF_TRACE_FSESSION
+        23..=27 | 58 => "tracing",
+        // BPF_NETFILTER
+        45 => "netfilter",
+        // BPF_TCX_INGRESS, BPF_TCX_EGRESS
+        46 | 47 => "tcx",
+        // BPF_NETKIT_PRIMARY, BPF_NETKIT_PEER
+        54 | 55 => "netkit",
+        // BPF_TRACE_FENTRY_MULTI, _FEXIT_MULTI, _FSESSION_MULTI
+        59..=61 => "tracing_multi",
+        _ => "cgroup",
+    }
+}
+
+// ---- what names and types tell ----------------------------------------------------------------
+
+/// The kind of a parameter or member. `size` is that of a member; for a parameter it is 0.
+fn kind_of(name: &str, ctype: &str, size: usize) -> Kind {
+    let name = name.rsplit('.').next().unwrap_or(name);
+    let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| name.ends_with(suffix));
+    match ctype {
+        "enum bpf_attach_type" => return AttachType,
+        "enum bpf_prog_type" => return ProgType,
+        "enum bpf_map_type" => return MapType,
+        "enum bpf_stats_type" => return StatsType,
+        "const struct bpf_insn *" => return Insns,
+        "const char *" => return Str,
+        // A member points to an array for the kernel, a parameter to a number for the library.
+        "__u32 *" if size == 0 => return At32(false),
+        "__u64 *" if size == 0 => return At64(false),
+        "size_t" => return Size,
+        "__u64" | "__s64" | "long" | "unsigned long" => return U64,
+        _ if ctype.ends_with('*') => return Buffer,
+        _ => {}
+    }
+    if name == "fd" || name == "target" || ends(&["_fd"]) {
+        Fd
+    } else if name == "pid" {
+        Pid
+    } else if ends(&["flags"]) {
+        Flags
+    } else if ends(&["_rec_size"]) {
+        RecordSize
+    } else if name == "cnt" || name == "count" || ends(&["_cnt", "_len", "size"]) || name.contains("_size_") {
+        Len
+    } else if (name == "id" || ends(&["_id"])) && !ends(&["btf_id", "type_id"]) {
+        Id
+    } else {
+        U32
+    }
+}
+
+impl Kind {
+    pub fn is_pointer(self) -> bool {
+        matches!(
+            self,
+            Name | Str | License | Buffer | Insns | Btf | Records | At32(_) | At64(_) | Address | Opts(_) | Nested(_)
+        )
+    }
+}
 
 pub struct Param {
     pub name: &'static str,
@@ -55,49 +199,32 @@ pub struct Member {
     pub name: &'static str,
     pub kind: Kind,
     pub at: usize,
-    /// The alternative of a union that it belongs to; 0 for a member of the struct itself.
-    pub of: u8,
+    pub size: usize,
+    /// The alternative of the union that it is part of; empty for a member of the struct itself.
+    pub of: &'static str,
+    /// Whether the reference lacks it.
+    pub newer: bool,
 }
 
 impl Member {
-    pub const fn size(&self) -> usize {
-        self.kind.size()
-    }
     pub const fn end(&self) -> usize {
-        self.at + self.size()
+        self.at + self.size
     }
 }
 
-impl Kind {
-    pub const fn size(self) -> usize {
-        match self {
-            U32 | Fd | AttachType | ProgType | MapType | StatsType | Attempts | Pid | Id | Flags | Len | RecordSize => {
-                4
-            }
-            _ => 8,
-        }
-    }
-    pub fn is_pointer(self) -> bool {
-        matches!(
-            self,
-            Name | Str | License | Buffer | Insns | Btf | Records | At32(_) | At64(_) | Address | Opts(_) | LogOpts
-        )
-    }
-}
-
-/// An opts struct, as the newest headers have it.
+/// An opts struct.
 pub struct Opts {
     pub name: &'static str,
     pub size: usize,
-    /// What libbpf 1.7.0 knows of it.
+    /// The end of the last member that the reference has.
     pub known_reference: usize,
-    pub members: &'static [Member],
-    /// Members of which the library refuses both together.
-    pub exclusive: &'static [(&'static str, &'static str)],
-    /// Members that go together: both zero or neither.
-    pub together: &'static [(&'static str, &'static str)],
-    /// Which alternative of the union an attach type goes with.
-    pub alternative: Option<fn(u32) -> u8>,
+    pub members: Vec<Member>,
+    /// The alternatives of its union.
+    pub alternatives: Vec<&'static str>,
+    /// Members of which only one may be set.
+    pub exclusive: Vec<(&'static str, &'static str)>,
+    /// Members that must be set together.
+    pub together: Vec<(&'static str, &'static str)>,
 }
 
 impl std::fmt::Debug for Opts {
@@ -109,593 +236,182 @@ impl std::fmt::Debug for Opts {
 impl Opts {
     /// The end of the last member.
     pub fn known(&self) -> usize {
-        self.members.iter().map(Member::end).max().unwrap_or(8)
+        self.members.iter().map(Member::end).max().unwrap_or(size_of::<usize>())
     }
-}
 
-/// What a successful command gives.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Gives {
-    Zero,
-    Descriptor,
-    Count,
-    /// Makes no system call of its own.
-    Nothing,
+    pub fn member(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|m| m.name == name)
+    }
+
+    /// The alternative of the union that goes with an attach type.
+    pub fn alternative(&self, attach_type: u32) -> &'static str {
+        if self.name == LINK_ALTERNATIVES { link_alternative(attach_type) } else { "" }
+    }
 }
 
 pub struct Function {
     pub name: &'static str,
     pub gives: Gives,
     pub returns_long: bool,
-    pub params: &'static [Param],
-    /// Offsets in the command's record that the kernel writes to.
+    pub params: Vec<Param>,
+    /// Offsets in the command's attribute that the kernel writes to.
     pub writes: &'static [usize],
+    /// Whether the reference lacks it.
+    pub newer: bool,
 }
 
-const fn p(name: &'static str, ctype: &'static str, kind: Kind) -> Param {
-    Param { name, ctype, kind }
+pub struct Table {
+    pub functions: Vec<Function>,
+    pub opts: Vec<&'static Opts>,
 }
-const fn m(name: &'static str, at: usize, kind: Kind) -> Member {
-    Member { name, at, kind, of: 0 }
-}
-const fn u(of: u8, name: &'static str, at: usize, kind: Kind) -> Member {
-    Member { name, at, kind, of }
-}
-const fn opts(name: &'static str, size: usize, members: &'static [Member]) -> Opts {
-    let mut known = 8;
-    let mut i = 0;
-    while i < members.len() {
-        let end = members[i].end();
-        if end > known {
-            known = end;
+
+impl Table {
+    /// Every function and opts struct, compared with what the reference has. It lives as long as the process.
+    ///
+    /// # Errors
+    /// Entries above that name nothing in the generated table.
+    pub fn new(reference: &Interface) -> Result<&'static Table, String> {
+        let mut entries = Entries::default();
+        let mut opts: Vec<&'static Opts> = Vec::new();
+        // A struct is complete before another one that points to it, as in C.
+        for of in STRUCTS {
+            let members = of.members.iter().map(|m| {
+                let nested = named_by(m.ctype, &opts).map(Nested);
+                let special = entries.kind(of.name, m.name);
+                let kind = special.or(nested).unwrap_or_else(|| kind_of(m.name, m.ctype, m.size));
+                let newer = !reference.has_member(of.name, m.name);
+                Member { name: m.name, kind, at: m.at, size: m.size, of: m.of, newer }
+            });
+            let members: Vec<Member> = members.collect();
+            let alternatives: BTreeSet<&str> = members.iter().map(|m| m.of).filter(|of| !of.is_empty()).collect();
+            let mut described = Opts {
+                name: of.name,
+                size: of.size,
+                known_reference: 0,
+                alternatives: alternatives.into_iter().collect(),
+                exclusive: entries.pairs(of.name, EXCLUSIVE, &members),
+                together: entries.pairs(of.name, TOGETHER, &members),
+                members,
+            };
+            // One of the sizes that are tried: for a struct that the reference lacks, any size will do.
+            described.known_reference = reference.end_of(of.name).unwrap_or_else(|| described.known());
+            opts.push(Box::leak(Box::new(described)));
         }
-        i += 1;
+        let functions = FUNCTIONS.iter().map(|f| {
+            let params: Vec<Param> = f
+                .params
+                .iter()
+                .map(|p| {
+                    let opts = named_by(p.ctype, &opts).map(Opts);
+                    let kind = entries.kind(f.name, p.name).or(opts).unwrap_or_else(|| kind_of(p.name, p.ctype, 0));
+                    Param { name: p.name, ctype: p.ctype, kind }
+                })
+                .collect();
+            Function {
+                name: f.name,
+                gives: f.gives,
+                returns_long: f.returns == "long",
+                params,
+                writes: entries.writes(f.name),
+                newer: !reference.has_function(f.name),
+            }
+        });
+        let functions = functions.collect();
+        entries.check_all_used()?;
+        let links =
+            opts.iter().find(|o| o.name == LINK_ALTERNATIVES).ok_or(format!("no struct {LINK_ALTERNATIVES}"))?;
+        let unknown = (0..100).map(link_alternative).find(|a| !links.alternatives.contains(a));
+        if let Some(alternative) = unknown {
+            return Err(format!("struct {LINK_ALTERNATIVES} has no alternative {alternative}"));
+        }
+        Ok(Box::leak(Box::new(Table { functions, opts })))
     }
-    Opts { name, size, known_reference: known, members, exclusive: &[], together: &[], alternative: None }
-}
-pub static LOG_OPTS: Opts =
-    opts("bpf_log_opts", 32, &[m("buf", 8, Buffer), m("size", 16, Len), m("level", 20, U32), m("true_size", 24, U32)]);
-static MAP_CREATE: Opts = Opts {
-    known_reference: 68,
-    ..opts(
-        "bpf_map_create_opts",
-        80,
-        &[
-            m("btf_fd", 8, Fd),
-            m("btf_key_type_id", 12, U32),
-            m("btf_value_type_id", 16, U32),
-            m("btf_vmlinux_value_type_id", 20, U32),
-            m("inner_map_fd", 24, Fd),
-            m("map_flags", 28, Flags),
-            m("map_extra", 32, U64),
-            m("numa_node", 40, U32),
-            m("map_ifindex", 44, U32),
-            m("value_type_btf_obj_fd", 48, Fd),
-            m("token_fd", 52, Fd),
-            m("excl_prog_hash", 56, Buffer),
-            m("excl_prog_hash_size", 64, Len),
-            m("log_opts", 72, LogOpts),
-        ],
-    )
-};
-static PROG_LOAD: Opts = Opts {
-    exclusive: &[("attach_prog_fd", "attach_btf_obj_fd")],
-    together: &[("log_buf", "log_size")],
-    ..opts(
-        "bpf_prog_load_opts",
-        120,
-        &[
-            m("attempts", 8, Attempts),
-            m("expected_attach_type", 12, AttachType),
-            m("prog_btf_fd", 16, Fd),
-            m("prog_flags", 20, Flags),
-            m("prog_ifindex", 24, U32),
-            m("kern_version", 28, U32),
-            m("attach_btf_id", 32, U32),
-            m("attach_prog_fd", 36, Fd),
-            m("attach_btf_obj_fd", 40, Fd),
-            m("fd_array", 48, Buffer),
-            m("func_info", 56, Records),
-            m("func_info_cnt", 64, Len),
-            m("func_info_rec_size", 68, RecordSize),
-            m("line_info", 72, Records),
-            m("line_info_cnt", 80, Len),
-            m("line_info_rec_size", 84, RecordSize),
-            m("log_level", 88, U32),
-            m("log_size", 92, Len),
-            m("log_buf", 96, Buffer),
-            m("log_true_size", 104, U32),
-            m("token_fd", 108, Fd),
-            m("fd_array_cnt", 112, U32),
-        ],
-    )
-};
-static BTF_LOAD: Opts = Opts {
-    together: &[("log_buf", "log_size")],
-    ..opts(
-        "bpf_btf_load_opts",
-        40,
-        &[
-            m("log_buf", 8, Buffer),
-            m("log_level", 16, U32),
-            m("log_size", 20, Len),
-            m("log_true_size", 24, U32),
-            m("btf_flags", 28, Flags),
-            m("token_fd", 32, Fd),
-        ],
-    )
-};
-static MAP_BATCH: Opts = opts("bpf_map_batch_opts", 24, &[m("elem_flags", 8, U64), m("flags", 16, U64)]);
-static OBJ_PIN: Opts = opts("bpf_obj_pin_opts", 16, &[m("file_flags", 8, Flags), m("path_fd", 12, Fd)]);
-static OBJ_GET: Opts = opts("bpf_obj_get_opts", 16, &[m("file_flags", 8, Flags), m("path_fd", 12, Fd)]);
-static PROG_ATTACH: Opts = Opts {
-    exclusive: &[("relative_fd", "relative_id")],
-    ..opts(
-        "bpf_prog_attach_opts",
-        32,
-        &[
-            m("flags", 8, Flags),
-            m("replace_fd", 12, Fd),
-            m("relative_fd", 16, Fd),
-            m("relative_id", 20, Id),
-            m("expected_revision", 24, U64),
-        ],
-    )
-};
-static PROG_DETACH: Opts = Opts {
-    exclusive: &[("relative_fd", "relative_id")],
-    ..opts(
-        "bpf_prog_detach_opts",
-        32,
-        &[m("flags", 8, Flags), m("relative_fd", 12, Fd), m("relative_id", 16, Id), m("expected_revision", 24, U64)],
-    )
-};
-static LINK_CREATE: Opts = Opts {
-    known_reference: 76,
-    exclusive: &[("iter_info_len", "target_btf_id"), ("tcx.relative_fd", "tcx.relative_id")],
-    alternative: Some(alternative_of),
-    ..opts(
-        "bpf_link_create_opts",
-        80,
-        &[
-            m("flags", 8, Flags),
-            m("iter_info", 16, Buffer),
-            m("iter_info_len", 24, Len),
-            m("target_btf_id", 28, U32),
-            u(1, "perf_event.bpf_cookie", 32, U64),
-            u(2, "kprobe_multi.flags", 32, Flags),
-            u(2, "kprobe_multi.cnt", 36, Len),
-            u(2, "kprobe_multi.syms", 40, Buffer),
-            u(2, "kprobe_multi.addrs", 48, Buffer),
-            u(2, "kprobe_multi.cookies", 56, Buffer),
-            u(3, "uprobe_multi.flags", 32, Flags),
-            u(3, "uprobe_multi.cnt", 36, Len),
-            u(3, "uprobe_multi.path", 40, Str),
-            u(3, "uprobe_multi.offsets", 48, Buffer),
-            u(3, "uprobe_multi.ref_ctr_offsets", 56, Buffer),
-            u(3, "uprobe_multi.cookies", 64, Buffer),
-            u(3, "uprobe_multi.pid", 72, Pid),
-            u(3, "uprobe_multi.path_fd", 76, Fd),
-            u(4, "netfilter.pf", 32, U32),
-            u(4, "netfilter.hooknum", 36, U32),
-            u(4, "netfilter.priority", 40, U32),
-            u(4, "netfilter.flags", 44, Flags),
-            u(5, "tcx.relative_fd", 32, Fd),
-            u(5, "tcx.relative_id", 36, Id),
-            u(5, "tcx.expected_revision", 40, U64),
-            u(6, "tracing_multi.ids", 32, Buffer),
-            u(6, "tracing_multi.cookies", 40, Buffer),
-            u(6, "tracing_multi.cnt", 48, Len),
-        ],
-    )
-};
-static LINK_UPDATE: Opts = Opts {
-    exclusive: &[("old_prog_fd", "old_map_fd")],
-    ..opts("bpf_link_update_opts", 24, &[m("flags", 8, Flags), m("old_prog_fd", 12, Fd), m("old_map_fd", 16, Fd)])
-};
-static GET_FD_BY_ID: Opts = opts("bpf_get_fd_by_id_opts", 16, &[m("open_flags", 8, Flags), m("token_fd", 12, Fd)]);
-static PROG_QUERY: Opts = opts(
-    "bpf_prog_query_opts",
-    64,
-    &[
-        m("query_flags", 8, Flags),
-        m("attach_flags", 12, Flags),
-        m("prog_ids", 16, Buffer),
-        m("count", 24, Len),
-        m("prog_attach_flags", 32, Buffer),
-        m("link_ids", 40, Buffer),
-        m("link_attach_flags", 48, Buffer),
-        m("revision", 56, U64),
-    ],
-);
-static RAW_TP: Opts = opts("bpf_raw_tp_opts", 24, &[m("tp_name", 8, Str), m("cookie", 16, U64)]);
-static PROG_BIND: Opts = opts("bpf_prog_bind_opts", 16, &[m("flags", 8, Flags)]);
-static TEST_RUN: Opts = opts(
-    "bpf_test_run_opts",
-    80,
-    &[
-        m("data_in", 8, Buffer),
-        m("data_out", 16, Buffer),
-        m("data_size_in", 24, Len),
-        m("data_size_out", 28, Len),
-        m("ctx_in", 32, Buffer),
-        m("ctx_out", 40, Buffer),
-        m("ctx_size_in", 48, Len),
-        m("ctx_size_out", 52, Len),
-        m("retval", 56, U32),
-        m("repeat", 60, Len),
-        m("duration", 64, U32),
-        m("flags", 68, Flags),
-        m("cpu", 72, U32),
-        m("batch_size", 76, U32),
-    ],
-);
-static TOKEN_CREATE: Opts = opts("bpf_token_create_opts", 16, &[m("flags", 8, Flags)]);
-static STREAM_READ: Opts = opts("bpf_prog_stream_read_opts", 8, &[]);
-static ASSOC_STRUCT_OPS: Opts = opts("bpf_prog_assoc_struct_ops_opts", 16, &[m("flags", 8, Flags)]);
 
-/// Every opts struct of `bpf.h`.
-pub static OPTS: &[&Opts] = &[
-    &LOG_OPTS,
-    &MAP_CREATE,
-    &PROG_LOAD,
-    &BTF_LOAD,
-    &MAP_BATCH,
-    &OBJ_PIN,
-    &OBJ_GET,
-    &PROG_ATTACH,
-    &PROG_DETACH,
-    &LINK_CREATE,
-    &LINK_UPDATE,
-    &GET_FD_BY_ID,
-    &PROG_QUERY,
-    &RAW_TP,
-    &PROG_BIND,
-    &TEST_RUN,
-    &TOKEN_CREATE,
-    &STREAM_READ,
-    &ASSOC_STRUCT_OPS,
-];
-
-/// Attach types whose link takes the alternative of `bpf_link_create_opts`'s union by that number.
-fn alternative_of(attach_type: u32) -> u8 {
-    match attach_type {
-        // BPF_PERF_EVENT; the one-cookie types share the cookie's place with it.
-        41 | 23..=27 | 58 => 1,
-        42 | 56 => 2,
-        48 | 57 => 3,
-        45 => 4,
-        59..=61 => 6,
-        _ => 5,
+    pub fn function(&'static self, name: &str) -> Option<&'static Function> {
+        self.functions.iter().find(|f| f.name == name)
     }
 }
 
-const GET_FD_BY_ID_OPTS: &[Param] =
-    &[p("id", "__u32", Id), p("opts", "const struct bpf_get_fd_by_id_opts *", Opts(&GET_FD_BY_ID))];
-const NEXT_ID: &[Param] = &[p("start_id", "__u32", Id), p("next_id", "__u32 *", At32(false))];
-const ID: &[Param] = &[p("id", "__u32", Id)];
-const READ_BATCH: &[Param] = &[
-    p("fd", "int", Fd),
-    p("in_batch", "void *", Buffer),
-    p("out_batch", "void *", Buffer),
-    p("keys", "void *", Buffer),
-    p("values", "void *", Buffer),
-    p("count", "__u32 *", At32(false)),
-    p("opts", "const struct bpf_map_batch_opts *", Opts(&MAP_BATCH)),
-];
-const LOOKUP: &[Param] = &[p("fd", "int", Fd), p("key", "const void *", Buffer), p("value", "void *", Buffer)];
-const LOOKUP_FLAGS: &[Param] =
-    &[p("fd", "int", Fd), p("key", "const void *", Buffer), p("value", "void *", Buffer), p("flags", "__u64", U64)];
-
-const fn function(name: &'static str, gives: Gives, writes: &'static [usize], params: &'static [Param]) -> Function {
-    Function { name, gives, returns_long: false, params, writes }
+/// The opts struct that a type is a pointer to.
+fn named_by(ctype: &str, opts: &[&'static Opts]) -> Option<&'static Opts> {
+    let name = ctype.trim_start_matches("const ").strip_prefix("struct ")?.strip_suffix(" *")?;
+    opts.iter().find(|o| o.name == name).copied()
 }
-const fn info(name: &'static str, params: &'static [Param]) -> Function {
-    function(name, Gives::Zero, &[4], params)
-}
-use Gives::{Count, Descriptor, Nothing, Zero};
 
-pub static FUNCTIONS: &[Function] = &[
-    function("libbpf_set_memlock_rlim", Nothing, &[], &[p("memlock_bytes", "size_t", U64)]),
-    function("libbpf_set_strict_mode", Nothing, &[], &[p("mode", "enum libbpf_strict_mode", U32)]),
-    Function { returns_long: true, ..function("libbpf_get_error", Nothing, &[], &[p("ptr", "const void *", Address)]) },
-    function(
-        "bpf_map_create",
-        Descriptor,
-        &[],
-        &[
-            p("map_type", "enum bpf_map_type", MapType),
-            p("map_name", "const char *", Name),
-            p("key_size", "__u32", Len),
-            p("value_size", "__u32", Len),
-            p("max_entries", "__u32", Len),
-            p("opts", "const struct bpf_map_create_opts *", Opts(&MAP_CREATE)),
-        ],
-    ),
-    function(
-        "bpf_prog_load",
-        Descriptor,
-        &[76, 92, 140],
-        &[
-            p("prog_type", "enum bpf_prog_type", ProgType),
-            p("prog_name", "const char *", Name),
-            p("license", "const char *", License),
-            p("insns", "const struct bpf_insn *", Insns),
-            p("insn_cnt", "size_t", Size),
-            p("opts", "struct bpf_prog_load_opts *", Opts(&PROG_LOAD)),
-        ],
-    ),
-    function(
-        "bpf_btf_load",
-        Descriptor,
-        &[28],
-        &[
-            p("btf_data", "const void *", Btf),
-            p("btf_size", "size_t", Size),
-            p("opts", "struct bpf_btf_load_opts *", Opts(&BTF_LOAD)),
-        ],
-    ),
-    function(
-        "bpf_map_update_elem",
-        Zero,
-        &[],
-        &[
-            p("fd", "int", Fd),
-            p("key", "const void *", Buffer),
-            p("value", "const void *", Buffer),
-            p("flags", "__u64", U64),
-        ],
-    ),
-    function("bpf_map_lookup_elem", Zero, &[], LOOKUP),
-    function("bpf_map_lookup_elem_flags", Zero, &[], LOOKUP_FLAGS),
-    function("bpf_map_lookup_and_delete_elem", Zero, &[], LOOKUP),
-    function("bpf_map_lookup_and_delete_elem_flags", Zero, &[], LOOKUP_FLAGS),
-    function("bpf_map_delete_elem", Zero, &[], &[p("fd", "int", Fd), p("key", "const void *", Buffer)]),
-    function(
-        "bpf_map_delete_elem_flags",
-        Zero,
-        &[],
-        &[p("fd", "int", Fd), p("key", "const void *", Buffer), p("flags", "__u64", U64)],
-    ),
-    function(
-        "bpf_map_get_next_key",
-        Zero,
-        &[],
-        &[p("fd", "int", Fd), p("key", "const void *", Buffer), p("next_key", "void *", Buffer)],
-    ),
-    function("bpf_map_freeze", Zero, &[], &[p("fd", "int", Fd)]),
-    function(
-        "bpf_map_delete_batch",
-        Zero,
-        &[32],
-        &[
-            p("fd", "int", Fd),
-            p("keys", "const void *", Buffer),
-            p("count", "__u32 *", At32(false)),
-            p("opts", "const struct bpf_map_batch_opts *", Opts(&MAP_BATCH)),
-        ],
-    ),
-    function("bpf_map_lookup_batch", Zero, &[32], READ_BATCH),
-    function("bpf_map_lookup_and_delete_batch", Zero, &[32], READ_BATCH),
-    function(
-        "bpf_map_update_batch",
-        Zero,
-        &[32],
-        &[
-            p("fd", "int", Fd),
-            p("keys", "const void *", Buffer),
-            p("values", "const void *", Buffer),
-            p("count", "__u32 *", At32(false)),
-            p("opts", "const struct bpf_map_batch_opts *", Opts(&MAP_BATCH)),
-        ],
-    ),
-    function("bpf_obj_pin", Zero, &[], &[p("fd", "int", Fd), p("pathname", "const char *", Str)]),
-    function(
-        "bpf_obj_pin_opts",
-        Zero,
-        &[],
-        &[
-            p("fd", "int", Fd),
-            p("pathname", "const char *", Str),
-            p("opts", "const struct bpf_obj_pin_opts *", Opts(&OBJ_PIN)),
-        ],
-    ),
-    function("bpf_obj_get", Descriptor, &[], &[p("pathname", "const char *", Str)]),
-    function(
-        "bpf_obj_get_opts",
-        Descriptor,
-        &[],
-        &[p("pathname", "const char *", Str), p("opts", "const struct bpf_obj_get_opts *", Opts(&OBJ_GET))],
-    ),
-    function(
-        "bpf_prog_attach",
-        Zero,
-        &[],
-        &[
-            p("prog_fd", "int", Fd),
-            p("attachable_fd", "int", Fd),
-            p("type", "enum bpf_attach_type", AttachType),
-            p("flags", "unsigned int", Flags),
-        ],
-    ),
-    function(
-        "bpf_prog_detach",
-        Zero,
-        &[],
-        &[p("attachable_fd", "int", Fd), p("type", "enum bpf_attach_type", AttachType)],
-    ),
-    function(
-        "bpf_prog_detach2",
-        Zero,
-        &[],
-        &[p("prog_fd", "int", Fd), p("attachable_fd", "int", Fd), p("type", "enum bpf_attach_type", AttachType)],
-    ),
-    function(
-        "bpf_prog_attach_opts",
-        Zero,
-        &[],
-        &[
-            p("prog_fd", "int", Fd),
-            p("target", "int", Fd),
-            p("type", "enum bpf_attach_type", AttachType),
-            p("opts", "const struct bpf_prog_attach_opts *", Opts(&PROG_ATTACH)),
-        ],
-    ),
-    function(
-        "bpf_prog_detach_opts",
-        Zero,
-        &[],
-        &[
-            p("prog_fd", "int", Fd),
-            p("target", "int", Fd),
-            p("type", "enum bpf_attach_type", AttachType),
-            p("opts", "const struct bpf_prog_detach_opts *", Opts(&PROG_DETACH)),
-        ],
-    ),
-    function(
-        "bpf_link_create",
-        Descriptor,
-        &[],
-        &[
-            p("prog_fd", "int", Fd),
-            p("target_fd", "int", Fd),
-            p("attach_type", "enum bpf_attach_type", AttachType),
-            p("opts", "const struct bpf_link_create_opts *", Opts(&LINK_CREATE)),
-        ],
-    ),
-    function("bpf_link_detach", Zero, &[], &[p("link_fd", "int", Fd)]),
-    function(
-        "bpf_link_update",
-        Zero,
-        &[],
-        &[
-            p("link_fd", "int", Fd),
-            p("new_prog_fd", "int", Fd),
-            p("opts", "const struct bpf_link_update_opts *", Opts(&LINK_UPDATE)),
-        ],
-    ),
-    function("bpf_iter_create", Descriptor, &[], &[p("link_fd", "int", Fd)]),
-    function("bpf_prog_get_next_id", Zero, &[4], NEXT_ID),
-    function("bpf_map_get_next_id", Zero, &[4], NEXT_ID),
-    function("bpf_btf_get_next_id", Zero, &[4], NEXT_ID),
-    function("bpf_link_get_next_id", Zero, &[4], NEXT_ID),
-    function("bpf_prog_get_fd_by_id", Descriptor, &[], ID),
-    function("bpf_prog_get_fd_by_id_opts", Descriptor, &[], GET_FD_BY_ID_OPTS),
-    function("bpf_map_get_fd_by_id", Descriptor, &[], ID),
-    function("bpf_map_get_fd_by_id_opts", Descriptor, &[], GET_FD_BY_ID_OPTS),
-    function("bpf_btf_get_fd_by_id", Descriptor, &[], ID),
-    function("bpf_btf_get_fd_by_id_opts", Descriptor, &[], GET_FD_BY_ID_OPTS),
-    function("bpf_link_get_fd_by_id", Descriptor, &[], ID),
-    function("bpf_link_get_fd_by_id_opts", Descriptor, &[], GET_FD_BY_ID_OPTS),
-    info(
-        "bpf_obj_get_info_by_fd",
-        &[p("bpf_fd", "int", Fd), p("info", "void *", Buffer), p("info_len", "__u32 *", At32(false))],
-    ),
-    info(
-        "bpf_prog_get_info_by_fd",
-        &[p("prog_fd", "int", Fd), p("info", "struct bpf_prog_info *", Buffer), p("info_len", "__u32 *", At32(false))],
-    ),
-    info(
-        "bpf_map_get_info_by_fd",
-        &[p("map_fd", "int", Fd), p("info", "struct bpf_map_info *", Buffer), p("info_len", "__u32 *", At32(false))],
-    ),
-    info(
-        "bpf_btf_get_info_by_fd",
-        &[p("btf_fd", "int", Fd), p("info", "struct bpf_btf_info *", Buffer), p("info_len", "__u32 *", At32(false))],
-    ),
-    info(
-        "bpf_link_get_info_by_fd",
-        &[p("link_fd", "int", Fd), p("info", "struct bpf_link_info *", Buffer), p("info_len", "__u32 *", At32(false))],
-    ),
-    function(
-        "bpf_prog_query_opts",
-        Zero,
-        &[12, 24, 56, 60],
-        &[
-            p("target", "int", Fd),
-            p("type", "enum bpf_attach_type", AttachType),
-            p("opts", "struct bpf_prog_query_opts *", Opts(&PROG_QUERY)),
-        ],
-    ),
-    function(
-        "bpf_prog_query",
-        Zero,
-        &[12, 24, 56, 60],
-        &[
-            p("target_fd", "int", Fd),
-            p("type", "enum bpf_attach_type", AttachType),
-            p("query_flags", "__u32", Flags),
-            p("attach_flags", "__u32 *", At32(true)),
-            p("prog_ids", "__u32 *", Buffer),
-            p("prog_cnt", "__u32 *", At32(false)),
-        ],
-    ),
-    function(
-        "bpf_raw_tracepoint_open_opts",
-        Descriptor,
-        &[],
-        &[p("prog_fd", "int", Fd), p("opts", "struct bpf_raw_tp_opts *", Opts(&RAW_TP))],
-    ),
-    function("bpf_raw_tracepoint_open", Descriptor, &[], &[p("name", "const char *", Str), p("prog_fd", "int", Fd)]),
-    function(
-        "bpf_task_fd_query",
-        Zero,
-        &[12, 24, 28, 32, 36, 40, 44],
-        &[
-            p("pid", "int", Pid),
-            p("fd", "int", Fd),
-            p("flags", "__u32", Flags),
-            p("buf", "char *", Buffer),
-            p("buf_len", "__u32 *", At32(false)),
-            p("prog_id", "__u32 *", At32(false)),
-            p("fd_type", "__u32 *", At32(false)),
-            p("probe_offset", "__u64 *", At64(false)),
-            p("probe_addr", "__u64 *", At64(false)),
-        ],
-    ),
-    function("bpf_enable_stats", Descriptor, &[], &[p("type", "enum bpf_stats_type", StatsType)]),
-    function(
-        "bpf_prog_bind_map",
-        Zero,
-        &[],
-        &[
-            p("prog_fd", "int", Fd),
-            p("map_fd", "int", Fd),
-            p("opts", "const struct bpf_prog_bind_opts *", Opts(&PROG_BIND)),
-        ],
-    ),
-    function(
-        "bpf_prog_test_run_opts",
-        Zero,
-        &[4, 12, 36, 44],
-        &[p("prog_fd", "int", Fd), p("opts", "struct bpf_test_run_opts *", Opts(&TEST_RUN))],
-    ),
-    function(
-        "bpf_token_create",
-        Descriptor,
-        &[],
-        &[p("bpffs_fd", "int", Fd), p("opts", "struct bpf_token_create_opts *", Opts(&TOKEN_CREATE))],
-    ),
-    function(
-        "bpf_prog_stream_read",
-        Count,
-        &[],
-        &[
-            p("prog_fd", "int", Fd),
-            p("stream_id", "__u32", U32),
-            p("buf", "void *", Buffer),
-            p("buf_len", "__u32", Len),
-            p("opts", "struct bpf_prog_stream_read_opts *", Opts(&STREAM_READ)),
-        ],
-    ),
-    function(
-        "bpf_prog_assoc_struct_ops",
-        Zero,
-        &[],
-        &[
-            p("prog_fd", "int", Fd),
-            p("map_fd", "int", Fd),
-            p("opts", "struct bpf_prog_assoc_struct_ops_opts *", Opts(&ASSOC_STRUCT_OPS)),
-        ],
-    ),
-];
+/// The entries of the lists that were used.
+#[derive(Default)]
+struct Entries(BTreeSet<String>);
+
+impl Entries {
+    fn kind(&mut self, of: &str, name: &str) -> Option<Kind> {
+        let key = format!("{of}.{name}");
+        let (_, kind) = KINDS.iter().find(|(entry, _)| *entry == key)?;
+        self.0.insert(key);
+        Some(*kind)
+    }
+
+    fn pairs(
+        &mut self,
+        of: &str,
+        list: &'static [(&str, &str, &str)],
+        members: &[Member],
+    ) -> Vec<(&'static str, &'static str)> {
+        let has = |name: &str| members.iter().any(|m| m.name == name);
+        let pairs = list.iter().filter(|(name, a, b)| *name == of && has(a) && has(b));
+        let pairs: Vec<_> = pairs.map(|&(_, a, b)| (a, b)).collect();
+        self.0.extend(pairs.iter().map(|(a, b)| format!("{of}.{a} and {b}")));
+        pairs
+    }
+
+    fn writes(&mut self, function: &str) -> &'static [usize] {
+        let Some((_, writes)) = WRITES.iter().find(|(entry, _)| *entry == function) else { return &[] };
+        self.0.insert(function.to_string());
+        writes
+    }
+
+    fn check_all_used(&self) -> Result<(), String> {
+        let pairs = EXCLUSIVE.iter().chain(TOGETHER).map(|(of, a, b)| format!("{of}.{a} and {b}"));
+        let kinds = KINDS.iter().map(|(entry, _)| entry.to_string());
+        let writes = WRITES.iter().map(|(entry, _)| entry.to_string());
+        let unused: Vec<String> = kinds.chain(writes).chain(pairs).filter(|entry| !self.0.contains(entry)).collect();
+        match unused.is_empty() {
+            true => Ok(()),
+            false => Err(format!("functions.rs has entries for what does not exist: {}", unused.join(", "))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_names_something_in_the_generated_table() {
+        assert_eq!(Table::new(&Interface::default()).err(), None);
+    }
+
+    #[test]
+    fn a_call_passes_at_most_nine_arguments() {
+        let table = Table::new(&Interface::default()).expect("checked above");
+        assert!(table.functions.iter().all(|f| f.params.len() <= 9));
+    }
+
+    #[test]
+    fn a_new_member_needs_no_entry() {
+        for (name, ctype, size, kind) in [
+            ("made_up_fd", "__u32", 4, "Fd"),
+            ("made_up_flags", "__u32", 4, "Flags"),
+            ("made_up_flags", "__u64", 8, "U64"),
+            ("made_up_cnt", "__u32", 4, "Len"),
+            ("made_up_size", "__u32", 4, "Len"),
+            ("made_up", "__u32", 4, "U32"),
+            ("made_up", "__u16", 2, "U32"),
+            ("made_up", "const char *", 8, "Str"),
+            ("made_up", "void *", 8, "Buffer"),
+            ("made_up", "__u32 *", 8, "Buffer"),
+            ("made_up", "__u32 *", 0, "At32(false)"),
+        ] {
+            assert_eq!(format!("{:?}", kind_of(name, ctype, size)), kind, "{ctype} {name}");
+        }
+    }
+}

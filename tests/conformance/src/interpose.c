@@ -1,14 +1,15 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The part of the runner that only C can say.
+ * The part of the runner that requires C.
  *
- * 1. Definitions of the libc functions through which a library reaches the kernel.
- *    The executable exports them, so the dynamic linker binds both libraries to
- *    these. While a guarded call runs they hand over to the Rust side, which
- *    records and answers; at all other times they are libc's own.
+ * 1. Definitions of the libc functions through which a library makes system calls.
+ *    The executable exports them, so that the dynamic linker binds both libraries to
+ *    them. During a guarded call they call interpose.rs, which records the system call
+ *    and returns its result. Otherwise they call libc's function.
  *
- * 2. conformance_guard(): calls a function of a library and comes back even if it
- *    reads unmapped memory or never stops asking the kernel. sigsetjmp/siglongjmp skip
- *    only frames of the library under test and of this file, never frames of Rust's.
+ * 2. conformance_guard() calls a function of a library. It also returns if the function
+ *    accesses unmapped memory, or makes system calls without end. siglongjmp() skips
+ *    frames of the library under test and of this file, never frames of Rust code.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -30,7 +31,7 @@ struct outcome {
 	uintptr_t address;
 };
 
-/* The Rust side (kernel.rs). All but on_uname answer in the kernel's manner: -errno or a result. */
+/* In interpose.rs. All but on_uname return a result or -errno, as the kernel does. */
 #define GIVE_UP INT64_MIN
 int64_t conformance_on_syscall(long number, const long *args);
 int64_t conformance_on_fcntl(int fd, int command, long argument);
@@ -66,7 +67,7 @@ static long settle(int64_t answer)
 	return (long)answer;
 }
 
-/* libc's own system call, answering in the kernel's manner, errno untouched. */
+/* libc's syscall(), but it returns -errno as the kernel does, and leaves errno unchanged. */
 int64_t conformance_next_syscall(long number, const long *a)
 {
 	long (*real)(long, ...) = NEXT(long (*)(long, ...), "syscall");
@@ -133,7 +134,7 @@ int close(int fd)
 	return (int)settle(conformance_on_close(fd));
 }
 
-/* struct rlimit is two 64-bit numbers on every 64-bit machine, and struct rlimit64 on all. */
+/* struct rlimit has two 64-bit members on 64-bit machines, struct rlimit64 on all. */
 _Static_assert(sizeof(long) == 8, "the runner is for 64-bit machines");
 
 int setrlimit(int resource, const void *limits)
@@ -168,7 +169,7 @@ static void died(int signal, siginfo_t *info, void *context)
 {
 	(void)context;
 	if (!inside) {
-		/* The runner's own fault: die of it. */
+		/* A fault of the runner itself is not caught. */
 		struct sigaction normal = { .sa_handler = SIG_DFL };
 
 		sigaction(signal, &normal, NULL);
@@ -187,7 +188,7 @@ void conformance_guard_setup(void)
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
 		sigaction(signals[i], &action, NULL);
-	/* Resolve what the interposed functions hand over to, before anything is guarded. */
+	/* Resolve libc's functions before the first guarded call. */
 	conformance_next_fcntl(-1, 0, 0);
 	conformance_next_close(-1);
 	conformance_next_syscall(-1, (long[6]){ 0 });
@@ -198,7 +199,7 @@ void conformance_guard(void *function, const uint64_t *a, int errno_before, stru
 	typedef long (*any)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 
 	memset(&death, 0, sizeof(death));
-	/* No signal mask to save: the handlers change none. */
+	/* The signal mask need not be saved: SA_NODEFER leaves it unchanged. */
 	int how = sigsetjmp(back, 0);
 
 	if (how == RETURNED) {

@@ -1,11 +1,11 @@
-//! One of the two libraries under comparison: loaded privately, its functions called under
-//! guard, what it remembers put back between cases.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One of the two libraries: loaded privately, called under a guard, its state restored between cases.
 
 use std::{collections::HashMap, ffi::c_void, io, path::Path};
 
-use crate::functions::FUNCTIONS;
+use crate::functions::Table;
 
-/// How a guarded call ended (the C struct of interpose.c).
+/// How a guarded call ended: `struct outcome` of interpose.c.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Ended {
@@ -24,66 +24,67 @@ unsafe extern "C" {
 }
 
 pub struct Library {
-    // Held for its destructor alone.
+    // The library is unloaded with this value.
     _handle: libloading::os::unix::Library,
     functions: HashMap<&'static str, *mut c_void>,
-    /// The memory in which the library remembers things between calls.
+    /// The memory that keeps the library's state between calls.
     writable: Vec<(*mut u8, usize)>,
 }
 
-/// What a library remembered at one moment.
+/// The state of a library at one time.
 pub struct Memory(Vec<Vec<u8>>);
 
 impl Library {
-    /// Loads a shared object privately (its symbols are not offered to others).
-    pub fn open(path: &Path) -> Result<Library, String> {
-        // SAFETY: loading runs the constructors of a library that the user named.
+    /// Loads a shared object privately. It may lack functions that are newer than the reference.
+    pub fn open(path: &Path, table: &'static Table) -> Result<Library, String> {
+        // SAFETY: this runs the constructors of a library that the user has chosen.
         let handle = unsafe { libloading::os::unix::Library::open(Some(path), libc::RTLD_NOW | libc::RTLD_LOCAL) }
             .map_err(|e| format!("cannot load {}: {e}", path.display()))?;
         let mut functions = HashMap::new();
-        for function in FUNCTIONS {
+        for function in table.functions.iter().filter(|f| !f.newer) {
             // SAFETY: only the address is taken.
             let symbol = unsafe { handle.get::<*mut c_void>(function.name.as_bytes()) }
                 .map_err(|e| format!("{}: {e}", path.display()))?;
             functions.insert(function.name, symbol.as_raw_ptr());
         }
-        let writable = writable_memory(functions[FUNCTIONS[0].name]).map_err(|e| format!("{}: {e}", path.display()))?;
-        // SAFETY: installs the handlers of interpose.c; this process is a worker of ours.
+        let any = *functions.values().next().ok_or("the reference has none of the functions")?;
+        let writable = writable_memory(any).map_err(|e| format!("{}: {e}", path.display()))?;
+        // SAFETY: it installs signal handlers for the guard; this worker has no others.
         unsafe { conformance_guard_setup() };
         Ok(Library { _handle: handle, functions, writable })
     }
 
     pub fn call(&self, function: &str, arguments: &[u64; 9], errno_before: i32) -> Ended {
         let mut ended = Ended::default();
-        // SAFETY: the function takes at most nine words; whatever it does with them is guarded.
+        // SAFETY: the function takes at most nine words. The guard catches invalid accesses.
         unsafe { conformance_guard(self.functions[function], arguments.as_ptr(), errno_before, &mut ended) };
         ended
     }
 
     pub fn remember(&self) -> Memory {
-        // SAFETY: mapped readable for as long as the library is loaded.
+        // SAFETY: the memory is readable as long as the library is loaded.
         Memory(self.writable.iter().map(|&(at, len)| unsafe { std::slice::from_raw_parts(at, len) }.to_vec()).collect())
     }
 
-    /// Puts back what the library remembered then.
+    /// Restores the state of the library.
     pub fn restore(&self, memory: &Memory) {
         for (&(at, len), bytes) in self.writable.iter().zip(&memory.0) {
-            // SAFETY: the library's own writable memory, of that length; no call into it is under way.
+            // SAFETY: this is writable memory of that length, and no call into the library is in progress.
             unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, len) };
         }
     }
 }
 
-/// The writable, not relocation-protected memory of the shared object that holds this address.
+/// The memory of the shared object with this address that is still writable after relocation.
 fn writable_memory(inside: *mut c_void) -> io::Result<Vec<(*mut u8, usize)>> {
     struct Search {
         inside: usize,
         found: Option<Vec<(*mut u8, usize)>>,
     }
     unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, data: *mut c_void) -> i32 {
-        // SAFETY: dl_iterate_phdr passes a valid record, and `data` is the Search below.
+        // SAFETY: dl_iterate_phdr() passes a valid record, and `data` is the Search below.
         let (info, search) = unsafe { (&*info, &mut *data.cast::<Search>()) };
-        // SAFETY: the record says how many headers there are.
+        // SAFETY: the record has the number of headers.
         let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
         let span = |h: &libc::Elf64_Phdr| {
             let start = info.dlpi_addr as usize + h.p_vaddr as usize;
@@ -101,7 +102,7 @@ fn writable_memory(inside: *mut c_void) -> io::Result<Vec<(*mut u8, usize)>> {
                 .map(|h| {
                     let mut range = span(h);
                     if let Some(p) = protected.as_ref().filter(|p| range.contains(&p.start)) {
-                        // The linker makes whole pages read-only.
+                        // The dynamic linker makes whole pages read-only.
                         range.start = (p.end / page * page).max(range.start).min(range.end);
                     }
                     (range.start as *mut u8, range.len())
@@ -112,7 +113,7 @@ fn writable_memory(inside: *mut c_void) -> io::Result<Vec<(*mut u8, usize)>> {
         1
     }
     let mut search = Search { inside: inside as usize, found: None };
-    // SAFETY: the callback and its data live for the call.
+    // SAFETY: the callback and its data outlive the call.
     unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
-    search.found.ok_or_else(|| io::Error::other("its memory was not found"))
+    search.found.ok_or_else(|| io::Error::other("its memory is not mapped"))
 }

@@ -1,6 +1,8 @@
-//! Where the reference comes from: libbpf 1.7.0, built from the source that the `libbpf-sys` package
-//! carries. Cargo fetches and checks the package (it is in the lock file, though never compiled);
-//! libbpf's own makefile builds it. Nothing of it becomes part of what is shipped.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The reference: libbpf 1.7.0, built from the source in the `libbpf-sys` package.
+//!
+//! Cargo downloads and verifies the package: it is in the lock file, but is never compiled. libbpf's makefile builds the
+//! library. Nothing of it is distributed.
 
 use std::{
     env, fs,
@@ -9,20 +11,22 @@ use std::{
     process::Command,
 };
 
+use crate::{declarations::Compiler, interface::Interface};
+
 const PACKAGE: &str = "libbpf-sys";
 
 pub struct Reference {
     pub library: PathBuf,
-    /// Holds `bpf/bpf.h`.
+    /// Contains `bpf/bpf.h`.
     pub headers: PathBuf,
-    /// Holds the `linux/bpf.h` of the same time.
+    /// Contains the `linux/bpf.h` that belongs to this release.
     pub uapi: PathBuf,
 }
 
-/// The reference, built if it is not there yet.
+/// Builds the reference unless it exists.
 ///
 /// # Errors
-/// What is missing, in words for the user.
+/// What is missing on this machine.
 pub fn build() -> Result<Reference, String> {
     let metadata = metadata()?;
     let target = metadata["target_directory"].as_str().ok_or("cargo metadata names no target directory")?;
@@ -33,17 +37,17 @@ pub fn build() -> Result<Reference, String> {
         uapi: tree.join("root/uapi"),
     };
     if tree.join("complete").exists() {
-        return Ok(reference);
+        return reference.with_interface();
     }
     let manifest = metadata["packages"]
         .as_array()
         .and_then(|all| all.iter().find(|p| p["name"] == PACKAGE))
         .and_then(|p| p["manifest_path"].as_str())
-        .ok_or(format!("cargo did not fetch {PACKAGE}"))?;
+        .ok_or(format!("cargo did not download {PACKAGE}"))?;
     let source = Path::new(manifest).parent().expect("a file has a parent").join("libbpf");
     fs::create_dir_all(tree.join("obj")).map_err(|e| format!("{}: {e}", tree.display()))?;
-    eprintln!("conformance: building the reference from {PACKAGE}'s source (once)");
-    // make takes a space in a name for the end of it: the tree has a name without, for a while.
+    eprintln!("conformance: building the reference, once, from the source in {PACKAGE}");
+    // make splits names at spaces: during the build the tree has a name without any.
     let name = Name::new(&tree)?;
     let make = |what: &[&str]| {
         let output = Command::new("make")
@@ -60,18 +64,26 @@ pub fn build() -> Result<Reference, String> {
         }
         let said = String::from_utf8_lossy(&output.stderr);
         let first = said.lines().find(|l| l.contains("error")).or(said.lines().last()).unwrap_or("no message");
-        Err(format!("the reference does not build (it needs cc, make, libelf-dev, zlib1g-dev): {first}"))
+        Err(format!("cannot build the reference (this requires cc, make, libelf-dev, zlib1g-dev): {first}"))
     };
     make(&["install"])?;
     make(&["install_uapi_headers"])?;
     if !reference.library.exists() {
-        return Err(format!("the reference was built, but {} is not there", reference.library.display()));
+        return Err(format!("the reference was built, but {} does not exist", reference.library.display()));
     }
     fs::write(tree.join("complete"), "").map_err(|e| format!("{}: {e}", tree.display()))?;
-    Ok(reference)
+    reference.with_interface()
 }
 
-/// A symbolic link that is removed when it is not needed any more.
+impl Reference {
+    /// Makes the file that lists what the headers declare.
+    fn with_interface(self) -> Result<Reference, String> {
+        Interface::keep(&self.library, &Compiler::new(&self.headers, &self.uapi, "interface")?)?;
+        Ok(self)
+    }
+}
+
+/// A symbolic link that is removed with this value.
 struct Name(PathBuf);
 
 impl Name {
@@ -84,7 +96,7 @@ impl Name {
 
 impl Drop for Name {
     fn drop(&mut self) {
-        // Nothing is lost if it stays.
+        // A link that remains is harmless.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -103,7 +115,7 @@ fn metadata() -> Result<serde_json::Value, String> {
         .map_err(|e| format!("cargo: {e}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("cargo could not fetch {PACKAGE}: {}", said.lines().next().unwrap_or("no message")));
+        return Err(format!("cargo cannot download {PACKAGE}: {}", said.lines().next().unwrap_or("no message")));
     }
     serde_json::from_slice(&output.stdout).map_err(|e| format!("cargo metadata: {e}"))
 }

@@ -1,7 +1,7 @@
-//! A run: one worker process for each function and each kernel, and the table of what they found.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A run: starts a worker process for each function and each kernel, and prints the table of results.
 
 use std::{
-    cell::{Cell, RefCell},
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
@@ -13,178 +13,15 @@ use std::{
     thread,
 };
 
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-
 use crate::{
-    Kernel, Run,
-    case::{self, Case},
-    compare::{self, Subject, Warnings},
-    functions::{FUNCTIONS, Function, Gives},
-    library::Library,
-    memory::{MARGIN, Memory},
+    arguments::{Kernel, Run},
+    count::{in_ci, skip},
+    functions::{Function, Table},
+    interface::Interface,
     reference,
-    rules::{self, Seen, Verdict},
-    world::World,
+    table::Gives,
+    worker::REAL_SHARE,
 };
-
-/// Differences in the running kernel must show this often in a row: other processes use it too.
-const TIMES: usize = 5;
-/// So many scripted cases for each case in the running kernel.
-const REAL_SHARE: u32 = 10;
-
-// ---- the worker ----------------------------------------------------------------------------
-
-/// The comparison of one function, in a process of its own.
-struct Bench {
-    function: &'static Function,
-    reference: Subject,
-    ours: Subject,
-    memory: RefCell<Memory>,
-    warnings: Warnings,
-    world: Option<World>,
-}
-
-impl Bench {
-    fn new(function: &'static Function, run: &Run, world: Option<World>) -> Result<Bench, String> {
-        // What a library allocates for records beyond all memory must fail, not be promised.
-        let limit = libc::rlimit { rlim_cur: 2 << 30, rlim_max: 2 << 30 };
-        // SAFETY: a plain call.
-        unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
-        let path = run.reference.as_ref().ok_or("no reference given")?;
-        let warnings = Warnings::capture().map_err(|e| e.to_string())?;
-        Ok(Bench {
-            function,
-            reference: Subject::new(Library::open(path)?, world.as_ref()),
-            ours: Subject::new(Library::open(&run.library)?, world.as_ref()),
-            memory: RefCell::new(Memory::new().map_err(|e| e.to_string())?),
-            warnings,
-            world,
-        })
-    }
-
-    /// What is to be said of a case: the verdict, the difference in words, whether the call succeeded.
-    fn compare(&self, case: &Case) -> (Verdict, String, bool) {
-        let placed = case.place(self.function, &mut self.memory.borrow_mut());
-        let play = |subject| {
-            let memory = self.memory.borrow();
-            compare::play(subject, self.function, case, &placed, &memory, &self.warnings, self.world.as_ref())
-        };
-        let mut last = None;
-        for _ in 0..if self.world.is_some() { TIMES } else { 1 } {
-            let reference = play(&self.reference);
-            let ours = play(&self.ours);
-            let before = self.memory.borrow().before().to_vec();
-            let again = |from: usize| {
-                let Some(slot) = placed.opts_slot else { return play(&self.reference) };
-                self.memory.borrow_mut().zero_from(slot, from);
-                let mut outcome = play(&self.reference);
-                self.memory.borrow_mut().put_back(slot, &before[slot]);
-                // What the caller really has there.
-                if let Some(there) = before[slot].get(MARGIN + from..) {
-                    outcome.memory[slot][MARGIN + from..].copy_from_slice(there);
-                }
-                outcome
-            };
-            let verdict = rules::judge(Seen {
-                function: self.function,
-                case,
-                placed: &placed,
-                before: &before,
-                reference: reference.clone(),
-                ours: ours.clone(),
-                again: &again,
-                running_kernel: self.world.is_some(),
-            });
-            let Verdict::Different = verdict else { return (verdict, String::new(), reference.value >= 0) };
-            last = Some((reference, ours));
-        }
-        let (reference, ours) = last.expect("compared at least once");
-        (Verdict::Different, compare::describe(self.function, &placed, &reference, &ours), false)
-    }
-}
-
-/// Compares one function and prints what `Found::read` reads.
-pub fn worker(name: &str, kernel: Kernel, folder: &Path, cgroup: &Path, run: &Run) -> ExitCode {
-    match work(name, kernel, folder, cgroup, run) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            println!("cannot\t{e}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-fn work(name: &str, kernel: Kernel, folder: &Path, cgroup: &Path, run: &Run) -> Result<(), String> {
-    let function = FUNCTIONS.iter().find(|f| f.name == name).ok_or("no such function")?;
-    let seed = run.seed.ok_or("no seed given")?;
-    // SAFETY: a plain call: a library that never returns must not hang the run.
-    unsafe { libc::alarm(120 + run.cases / 50) };
-    let (world, cases, share) = match kernel {
-        Kernel::Scripted => (None, case::scripted_cases(function), 1),
-        Kernel::Real => {
-            let world = World::new(folder, cgroup).map_err(|e| format!("the objects to work on: {e}"))?;
-            (Some(world), case::real_cases(function), REAL_SHARE)
-        }
-    };
-    let bench = Bench::new(function, run, world)?;
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    for (i, byte) in name.bytes().enumerate() {
-        bytes[8 + i % 24] ^= byte.rotate_left(i as u32 / 24);
-    }
-    let config = Config {
-        cases: (run.cases / share).max(1),
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        ..Config::default()
-    };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let (played, identical, succeeded, failed) = (Cell::new(0u32), Cell::new(0u32), Cell::new(0u32), Cell::new(false));
-    let by_rule = RefCell::new(BTreeMap::<&str, u32>::new());
-    let result = runner.run(&cases, |case| {
-        let (verdict, words, success) = bench.compare(&case);
-        // Once a case has failed, proptest shrinks it: those are not cases of the run.
-        if !failed.get() {
-            played.set(played.get() + 1);
-            succeeded.set(succeeded.get() + u32::from(success));
-        }
-        match verdict {
-            Verdict::Identical if !failed.get() => identical.set(identical.get() + 1),
-            Verdict::Rules(names) if !failed.get() => {
-                for name in names {
-                    *by_rule.borrow_mut().entry(name).or_default() += 1;
-                }
-            }
-            Verdict::Different => {
-                failed.set(true);
-                return Err(TestCaseError::fail(words));
-            }
-            _ => {}
-        }
-        Ok(())
-    });
-    println!("found\t{}\t{}\t{}", played.get(), identical.get(), succeeded.get());
-    for (rule, count) in by_rule.into_inner() {
-        println!("rule\t{rule}\t{count}");
-    }
-    match result {
-        Ok(()) => {}
-        Err(TestError::Abort(why)) => return Err(why.to_string()),
-        Err(TestError::Fail(why, case)) => {
-            println!("different");
-            let (verdict, words, _) = bench.compare(&case);
-            let words = match verdict {
-                Verdict::Different => words,
-                _ => format!("{why}  (not seen when the shrunk case was played once more)\n"),
-            };
-            print!("{words}{}", case::print(function, &case, kernel == Kernel::Scripted));
-        }
-    }
-    println!("done");
-    Ok(())
-}
-
-// ---- the parent ----------------------------------------------------------------------------
 
 #[derive(Clone, Copy)]
 enum Wrong {
@@ -192,15 +29,15 @@ enum Wrong {
     NotCompared,
 }
 
-/// What a worker found.
+/// The result of a worker.
 #[derive(Default)]
 struct Found {
     played: u32,
     identical: u32,
-    /// In how many the reference's call succeeded.
+    /// The cases in which the reference's call succeeded.
     succeeded: u32,
     rules: BTreeMap<String, u32>,
-    /// What went wrong, in words: a difference that no rule explains, or no comparison at all.
+    /// A difference that no rule explains, or why there was no comparison.
     different: Vec<(Wrong, String)>,
 }
 
@@ -237,44 +74,44 @@ impl Found {
     }
 }
 
-/// Where the unified cgroup hierarchy is mounted.
+/// The mount point of the cgroup v2 hierarchy.
 fn cgroup_mount() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let line = mounts.lines().map(|l| l.split(' ').collect::<Vec<_>>()).find(|w| w.get(2) == Some(&"cgroup2"))?;
     Some(PathBuf::from(line[1]))
 }
 
-/// A folder and a cgroup for one worker, removed with this value.
+/// A directory and a cgroup for one worker, removed with this value.
 struct Place {
-    folder: PathBuf,
+    directory: PathBuf,
     cgroup: PathBuf,
 }
 
 impl Place {
     fn new(name: &str, real: bool) -> io::Result<Place> {
         let unique = format!("sysbpf-conformance-{}-{name}", std::process::id());
-        let folder = std::env::temp_dir().join(&unique);
-        fs::create_dir(&folder)?;
+        let directory = std::env::temp_dir().join(&unique);
+        fs::create_dir(&directory)?;
         let cgroup = if real {
             let mount = cgroup_mount().ok_or_else(|| io::Error::other("no cgroup2 hierarchy is mounted"))?;
             let cgroup = mount.join(&unique);
             if let Err(e) = fs::create_dir(&cgroup) {
-                fs::remove_dir(&folder)?;
+                fs::remove_dir(&directory)?;
                 return Err(e);
             }
             cgroup
         } else {
             PathBuf::new()
         };
-        Ok(Place { folder, cgroup })
+        Ok(Place { directory, cgroup })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        for path in [&self.folder, &self.cgroup].into_iter().filter(|p| !p.as_os_str().is_empty()) {
+        for path in [&self.directory, &self.cgroup].into_iter().filter(|p| !p.as_os_str().is_empty()) {
             if let Err(e) = fs::remove_dir(path) {
-                eprintln!("conformance: {} stays behind: {e}", path.display());
+                eprintln!("conformance: cannot remove {}: {e}", path.display());
             }
         }
     }
@@ -286,7 +123,7 @@ fn compare_in_worker(function: &Function, kernel: Kernel, run: &Run) -> Found {
         let place = Place::new(&format!("{}-{kernel_name}", function.name), kernel == Kernel::Real)?;
         let output = Command::new(std::env::current_exe()?)
             .args(["worker", function.name, kernel_name])
-            .arg(&place.folder)
+            .arg(&place.directory)
             .arg(if kernel == Kernel::Real { &place.cgroup } else { Path::new("none") })
             .args(["--seed", &run.seed.expect("set by run").to_string(), "--cases", &run.cases.to_string()])
             .arg("--library")
@@ -308,40 +145,28 @@ fn compare_in_worker(function: &Function, kernel: Kernel, run: &Run) -> Found {
     })
 }
 
-/// Whether the running kernel can take part; why not, otherwise.
+/// Fails, with the reason, if the running kernel cannot be used.
 fn real_kernel() -> Result<(), String> {
-    // SAFETY: plain calls.
+    // SAFETY: the attribute outlives the call; this process owns the descriptor.
     unsafe {
         if libc::geteuid() != 0 {
-            return Err("comparing in the running kernel needs root".into());
+            return Err("comparing on the running kernel requires root".into());
         }
         let mut attr = [2u32, 4, 4, 1, 0];
         let fd = libc::syscall(libc::SYS_bpf, 0, attr.as_mut_ptr(), size_of_val(&attr));
         if fd < 0 {
-            return Err(format!("the running kernel makes no BPF map: {}", io::Error::last_os_error()));
+            return Err(format!("the running kernel cannot create a BPF map: {}", io::Error::last_os_error()));
         }
         libc::close(fd as i32);
     }
     cgroup_mount().map(|_| ()).ok_or("no cgroup2 hierarchy is mounted".into())
 }
 
-/// A named skip: fine on a developer's machine, an error in CI.
-pub fn skip(what: &str, why: &str) -> ExitCode {
-    println!("SKIP {what}: {why}");
-    if std::env::var("CI").is_ok_and(|ci| ci == "true") {
-        println!("conformance: 0 passed, 1 failed, 0 skipped");
-        return ExitCode::FAILURE;
-    }
-    println!("conformance: 0 passed, 0 failed, 1 skipped");
-    ExitCode::SUCCESS
-}
-
 pub fn run(mut run: Run) -> ExitCode {
-    let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
     if !run.library.exists() {
-        return skip("conformance", &format!("{} is not there: `make stage` builds it", run.library.display()));
+        return skip("conformance", &format!("{} does not exist; run make stage", run.library.display()));
     }
-    // dlopen takes a name without a slash for a library of the system's.
+    // dlopen() searches the system's directories for a name without a slash.
     run.library = fs::canonicalize(&run.library).unwrap_or(run.library);
     if run.reference.is_none() {
         match reference::build() {
@@ -352,26 +177,35 @@ pub fn run(mut run: Run) -> ExitCode {
     let seed = *run.seed.get_or_insert_with(|| {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64)
     });
-    let unknown = run.function.iter().find(|name| FUNCTIONS.iter().all(|f| f.name != **name));
+    let library = run.reference.as_ref().expect("set above");
+    let table = match Interface::of(library).and_then(|interface| Table::new(&interface)) {
+        Ok(table) => table,
+        Err(why) => {
+            println!("FAIL {why}\nconformance: 0 passed, 1 failed, 0 skipped");
+            return ExitCode::FAILURE;
+        }
+    };
+    let unknown = run.function.iter().find(|name| table.function(name).is_none());
     if let Some(name) = unknown {
         eprintln!("conformance: bpf.h has no function {name}");
         return ExitCode::from(2);
     }
-    let chosen: Vec<&Function> =
-        FUNCTIONS.iter().filter(|f| run.function.is_empty() || run.function.iter().any(|n| n == f.name)).collect();
+    let is_chosen = |f: &&Function| run.function.is_empty() || run.function.iter().any(|n| n == f.name);
+    let (newer, chosen): (Vec<&Function>, Vec<&Function>) =
+        table.functions.iter().filter(is_chosen).partition(|f| f.newer);
     let real = real_kernel();
     let mut tasks = Vec::new();
     for (i, function) in chosen.iter().enumerate() {
         if run.kernel != Some(Kernel::Real) {
             tasks.push((i, Kernel::Scripted));
         }
-        // What makes no system call meets no kernel.
+        // Without a bpf(2) call there is nothing to do for the running kernel.
         if run.kernel != Some(Kernel::Scripted) && real.is_ok() && function.gives != Gives::Nothing {
             tasks.push((i, Kernel::Real));
         }
     }
     println!(
-        "reference {}\nours      {}\nseed {seed}, {} cases for each function with a scripted kernel, {} with the running one",
+        "reference {}\nours      {}\nseed {seed}, {} cases for each function with the scripted kernel, {} with the running one",
         run.reference.as_ref().expect("set above").display(),
         run.library.display(),
         run.cases,
@@ -417,7 +251,7 @@ pub fn run(mut run: Run) -> ExitCode {
         );
         match (different, played) {
             (0, 0) => {
-                println!("SKIP {}: it makes no system call that the running kernel could answer", function.name);
+                println!("SKIP {}: it makes no bpf(2) call, so the running kernel is not involved", function.name);
                 skipped += 1;
             }
             (0, _) => passed += 1,
@@ -435,10 +269,15 @@ pub fn run(mut run: Run) -> ExitCode {
         }
     }
     println!();
+    for function in &newer {
+        // No failure in CI: libbpf 1.7.0 will never have it.
+        println!("SKIP {}: libbpf 1.7.0 does not have it", function.name);
+        skipped += 1;
+    }
     if let (true, Err(why)) = (run.kernel != Some(Kernel::Scripted), real) {
         println!("SKIP the running kernel: {why}");
         skipped += 1;
-        if ci {
+        if in_ci() {
             skipped -= 1;
             failed += 1;
         }

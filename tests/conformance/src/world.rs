@@ -1,7 +1,8 @@
-//! The running kernel's part: objects that the worker makes for itself, in namespaces, a bpffs and
-//! a cgroup of its own, and the values of arguments that reach only those.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The running kernel: the objects that a worker creates in namespaces, a bpffs and a cgroup of its own, and cases whose
+//! arguments refer to these objects only.
 //!
-//! Both libraries are called with the very same objects; `reset` puts them back before each call.
+//! Both libraries are called with the same objects. `reset` restores them before each call.
 
 use std::{
     ffi::CString,
@@ -14,12 +15,13 @@ use std::{
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
-    case::{self, Value},
-    functions::{Function, Kind, LOG_OPTS, Member},
-    kernel::SYS_BPF,
+    case::{Case, Start},
+    functions::{Function, Kind, Member},
+    interpose::{SYS_BPF, Script},
+    values::{Value, null, one_of, opts},
 };
 
-// Where the objects' descriptors are put, so that both calls of a case see the same numbers.
+// The descriptors of the objects. They are fixed: both calls of a case use the same numbers.
 const HASH: i32 = 100;
 const ARRAY: i32 = 101;
 const PERCPU: i32 = 102;
@@ -33,7 +35,7 @@ const BTF: i32 = 109;
 const CGROUP: i32 = 110;
 const BPFFS: i32 = 111;
 const NOT_BPF: i32 = 112;
-/// The network namespace's own loopback device, which is what an ifindex among the targets can be.
+/// The index of the loopback device in the network namespace: the only valid ifindex of a target.
 const LOOPBACK: i32 = 1;
 
 // Attach types and a flag.
@@ -44,10 +46,10 @@ const ALLOW_MULTI: u32 = 2;
 
 const KEYS: u32 = 8;
 const GOOD: &[u8] = &[0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-/// Returns a register that nothing set: the verifier refuses it.
+/// Returns an uninitialized register, which the verifier rejects.
 const BAD: &[u8] = &[0xbf, 0x20, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
 
-/// BTF with one type, `int`, in so many bytes.
+/// The size of BTF with one type, `int`.
 const BTF_LEN: u64 = 45;
 fn btf() -> Vec<u8> {
     let mut b = Vec::new();
@@ -61,7 +63,7 @@ fn btf() -> Vec<u8> {
 }
 
 pub struct World {
-    folder: PathBuf,
+    bpffs: PathBuf,
 }
 
 struct Known {
@@ -71,12 +73,12 @@ struct Known {
 static KNOWN: OnceLock<Known> = OnceLock::new();
 
 fn bpf(command: i64, attr: &mut [u8]) -> io::Result<i32> {
-    // SAFETY: the attribute outlives the call, and what it points to is named by the callers below.
+    // SAFETY: the attribute, and what the callers below let it point to, outlive the call.
     let result = unsafe { libc::syscall(SYS_BPF, command, attr.as_mut_ptr(), attr.len()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
 }
 
-/// An attribute of words and pointers, laid down one after the other.
+/// An attribute: numbers and addresses, one after another.
 macro_rules! attr {
     ($($value:expr),* $(,)?) => {{
         let mut bytes: Vec<u8> = Vec::new();
@@ -89,9 +91,9 @@ fn at<T: ?Sized>(value: &T) -> u64 {
     std::ptr::from_ref(value).cast::<u8>() as u64
 }
 
-/// Moves a new descriptor to its fixed number.
+/// Moves a descriptor to its fixed number.
 fn settle(fd: i32, to: i32) -> io::Result<()> {
-    // SAFETY: both are this process's own.
+    // SAFETY: this process owns both descriptors.
     unsafe {
         if libc::dup3(fd, to, libc::O_CLOEXEC) < 0 {
             return Err(io::Error::last_os_error());
@@ -106,20 +108,20 @@ fn check(result: i32) -> io::Result<()> {
 }
 
 impl World {
-    /// Makes everything. `folder` is an empty folder of the caller's, `cgroup` an empty cgroup of his.
-    pub fn new(folder: &Path, cgroup: &Path) -> io::Result<World> {
-        let here = CString::new(folder.as_os_str().as_encoded_bytes())?;
-        // SAFETY: plain calls with strings that live.
+    /// Creates the objects. `directory` is an empty directory for the bpffs, `cgroup` an empty cgroup.
+    pub fn new(directory: &Path, cgroup: &Path) -> io::Result<World> {
+        let here = CString::new(directory.as_os_str().as_encoded_bytes())?;
+        // SAFETY: the strings outlive the calls.
         unsafe {
             check(libc::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWNET))?;
             let private = libc::MS_REC | libc::MS_PRIVATE;
             check(libc::mount(c"none".as_ptr(), c"/".as_ptr(), std::ptr::null(), private, std::ptr::null()))?;
             check(libc::mount(c"bpf".as_ptr(), here.as_ptr(), c"bpf".as_ptr(), 0, std::ptr::null()))?;
         }
-        let world = World { folder: folder.to_path_buf() };
-        let folder_fd = |path: &Path| fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path);
-        settle(std::os::fd::IntoRawFd::into_raw_fd(folder_fd(folder)?), BPFFS)?;
-        settle(std::os::fd::IntoRawFd::into_raw_fd(folder_fd(cgroup)?), CGROUP)?;
+        let world = World { bpffs: directory.to_path_buf() };
+        let open_directory = |path: &Path| fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path);
+        settle(std::os::fd::IntoRawFd::into_raw_fd(open_directory(directory)?), BPFFS)?;
+        settle(std::os::fd::IntoRawFd::into_raw_fd(open_directory(cgroup)?), CGROUP)?;
         settle(std::os::fd::IntoRawFd::into_raw_fd(fs::File::open("/dev/null")?), NOT_BPF)?;
         world.maps()?;
         let license = c"GPL".as_ptr() as u64;
@@ -132,7 +134,7 @@ impl World {
         let data = btf();
         settle(bpf(18, &mut attr!(at(&data[..]), 0u64, data.len() as u32, 0u32, 0u32, 0u32))?, BTF)?;
         world.link()?;
-        let pinned = CString::new(folder.join("pinned").as_os_str().as_encoded_bytes())?;
+        let pinned = CString::new(directory.join("pinned").as_os_str().as_encoded_bytes())?;
         bpf(6, &mut attr!(pinned.as_ptr() as u64, HASH, 0u32))?;
 
         let mut ids = vec![0, 1, 0x7fff_ffff];
@@ -147,9 +149,9 @@ impl World {
         }
         let name = |path: PathBuf| [path.as_os_str().as_encoded_bytes(), b"\0"].concat();
         let paths = vec![
-            name(folder.join("pinned")),
-            name(folder.join("new")),
-            name(folder.join("absent/new")),
+            name(directory.join("pinned")),
+            name(directory.join("new")),
+            name(directory.join("absent/new")),
             b"pinned\0".to_vec(),
             b"new\0".to_vec(),
             b"\0".to_vec(),
@@ -169,11 +171,11 @@ impl World {
     }
 
     fn link(&self) -> io::Result<()> {
-        // The cgroup's egress; ingress stays free for the calls themselves.
+        // On egress. Ingress is left to the calls.
         settle(bpf(28, &mut attr!(CGROUP_SKB, CGROUP, EGRESS, 0u32))?, LINK)
     }
 
-    /// The same entries in every map: half of the keys, and two elements in the queue.
+    /// Restores the elements: half of the keys in the hash, two elements in the queue.
     fn fill(&self) -> io::Result<()> {
         let value = [0x1122_3344_5566_7788u64; 16];
         for key in 0..KEYS {
@@ -181,7 +183,7 @@ impl World {
             if key < KEYS / 2 {
                 bpf(2, &mut element(HASH))?;
             } else {
-                // Not there, as a rule.
+                // It fails if there is no such element.
                 let _ = bpf(3, &mut element(HASH));
             }
             bpf(2, &mut element(ARRAY))?;
@@ -196,7 +198,7 @@ impl World {
         Ok(())
     }
 
-    /// Puts back what calls of this function, with this attach type, can change.
+    /// Restores the objects that a call of this function, with this attach type, can change.
     pub fn reset(&self, function: &Function, attach_type: u32) {
         let again = match function.name {
             "bpf_map_freeze" => self.maps(),
@@ -211,40 +213,40 @@ impl World {
             | "bpf_prog_detach_opts" => {
                 for attach in [INGRESS, EGRESS] {
                     for program in [CGROUP_SKB, 0] {
-                        // Not attached, as a rule.
+                        // It fails when nothing is attached.
                         while bpf(9, &mut attr!(CGROUP, program, attach, 0u32)).is_ok() {}
                     }
                 }
-                // Slow, so only where it can have changed.
+                // This is slow, and only needed after calls for tcx.
                 if attach_type == TCX {
                     while bpf(9, &mut attr!(LOOPBACK, SCHED_CLS, TCX, 0u32)).is_ok() {}
                 }
-                // SAFETY: the world's own descriptor.
+                // SAFETY: only this module uses the descriptor.
                 unsafe { libc::close(LINK) };
                 self.link().and_then(|()| {
                     if function.name.contains("prog_detach") {
-                        // Something to detach.
+                        // A program to detach.
                         bpf(8, &mut attr!(CGROUP, CGROUP_SKB, INGRESS, ALLOW_MULTI))?;
                         if attach_type == TCX {
-                            // Kernels before 6.6 have no tcx.
+                            // It fails before Linux 6.6, which has no tcx.
                             let _ = bpf(8, &mut attr!(LOOPBACK, SCHED_CLS, TCX, 0u32));
                         }
                     }
                     Ok(())
                 })
             }
-            "bpf_obj_pin" | "bpf_obj_pin_opts" => match fs::remove_file(self.folder.join("new")) {
+            "bpf_obj_pin" | "bpf_obj_pin_opts" => match fs::remove_file(self.bpffs.join("new")) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
                 _ => Ok(()),
             },
             _ => Ok(()),
         };
-        again.unwrap_or_else(|e| panic!("the objects for {} could not be put back: {e}", function.name));
+        again.unwrap_or_else(|e| panic!("the objects for {} could not be restored: {e}", function.name));
     }
 
     /// The lowest free descriptor.
     pub fn free_fd(&self) -> i32 {
-        // SAFETY: plain calls.
+        // SAFETY: the calls access no memory; this process owns the descriptor.
         unsafe {
             let fd = libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 0);
             libc::close(fd);
@@ -253,28 +255,29 @@ impl World {
     }
 }
 
-fn numbers(values: &'static [u64]) -> BoxedStrategy<Value> {
-    select(values).prop_map(Value::Number).boxed()
-}
-
-fn null() -> Just<Value> {
-    Just(Value::Number(0))
-}
-
 fn bytes(of: &'static [&'static [u8]]) -> BoxedStrategy<Value> {
     select(of).prop_map(|b| Value::Bytes(b.to_vec())).boxed()
 }
 
-/// Addresses at which nothing is mapped in this process.
+/// Addresses that are not mapped in this process.
 const WILD: &[u64] = &[8, 0xdead_0000_0000_0000, u64::MAX];
 
-/// Values of an argument that do no harm in the running kernel, most often such that go together.
-pub fn values(function: &'static Function, name: &str, kind: Kind) -> BoxedStrategy<Value> {
+/// Cases of a function.
+pub fn cases(function: &'static Function) -> BoxedStrategy<Case> {
+    let arguments: Vec<_> = function.params.iter().map(|p| values(function, p.name, p.kind)).collect();
+    let start = prop_oneof![15 => Just(Start::Warm), 1 => Just(Start::Cold)];
+    (arguments, prop_oneof![3 => Just(0i32), 1 => 1..134i32], start)
+        .prop_map(|(arguments, errno_before, start)| Case { arguments, errno_before, start, script: Script::default() })
+        .boxed()
+}
+
+/// Values of an argument that are harmless in the running kernel, and that mostly match each other.
+fn values(function: &'static Function, name: &str, kind: Kind) -> BoxedStrategy<Value> {
     let maps = &[HASH as u64, ARRAY as u64, PERCPU as u64, QUEUE as u64];
     let attaches = ["attach", "detach", "link_create"].iter().any(|f| function.name.contains(f));
-    let mostly = |values: &'static [u64]| prop_oneof![5 => numbers(values), 1 => draw(kind)].boxed();
+    let mostly = |values: &'static [u64]| prop_oneof![5 => one_of(values), 1 => draw(kind)].boxed();
     match (kind, name) {
-        (Kind::Opts(o), _) => prop_oneof![1 => null(), 6 => case::opts(o, member)].boxed(),
+        (Kind::Opts(o), _) => prop_oneof![1 => null(), 6 => opts(o, member)].boxed(),
         (_, "target" | "target_fd" | "attachable_fd") => mostly(&[CGROUP as u64, CGROUP as u64, LOOPBACK as u64]),
         (_, "link_fd") => mostly(&[LINK as u64]),
         (_, "new_prog_fd") => mostly(&[CGROUP_SKB as u64]),
@@ -307,12 +310,11 @@ pub fn values(function: &'static Function, name: &str, kind: Kind) -> BoxedStrat
     }
 }
 
-/// A member of an opts struct: how often it is zero for each time that it is drawn, and from what.
 fn member(m: &Member) -> (u32, BoxedStrategy<Value>) {
     match m.name {
-        // What a program is run on.
+        // The data for a test run.
         "data_in" => (1, Just(Value::Bytes(vec![0; 64])).boxed()),
-        "data_size_in" => (1, numbers(&[64, 64, 64, 14, 4096])),
+        "data_size_in" => (1, one_of(&[64, 64, 64, 14, 4096])),
         "tp_name" => (1, draw(m.kind)),
         "count" => (1, draw(m.kind)),
         _ => (12, draw(m.kind)),
@@ -321,18 +323,18 @@ fn member(m: &Member) -> (u32, BoxedStrategy<Value>) {
 
 /// Values of one kind.
 fn draw(kind: Kind) -> BoxedStrategy<Value> {
-    let known = KNOWN.get().expect("the world was made first");
+    let known = KNOWN.get().expect("World::new() was called");
     match kind {
         Kind::Fd => prop_oneof![
             12 => (HASH..=NOT_BPF).prop_map(|n| Value::Number(n as u64)),
-            1 => numbers(&[0, 9999, 0xffff_ffff]),
+            1 => one_of(&[0, 9999, 0xffff_ffff]),
         ]
         .boxed(),
-        Kind::Pid => prop_oneof![3 => numbers(&[0]), 1 => Just(Value::Number(std::process::id().into()))].boxed(),
+        Kind::Pid => prop_oneof![3 => one_of(&[0]), 1 => Just(Value::Number(std::process::id().into()))].boxed(),
         Kind::Id => select(known.ids.as_slice()).prop_map(Value::Number).boxed(),
-        Kind::MapType => prop_oneof![2 => numbers(&[1, 2]), 1 => (0..40u64).prop_map(Value::Number)].boxed(),
-        Kind::ProgType => prop_oneof![2 => numbers(&[1, 3, 8]), 1 => (0..36u64).prop_map(Value::Number)].boxed(),
-        Kind::StatsType => numbers(&[0, 1, 77]),
+        Kind::MapType => prop_oneof![2 => one_of(&[1, 2]), 1 => (0..40u64).prop_map(Value::Number)].boxed(),
+        Kind::ProgType => prop_oneof![2 => one_of(&[1, 3, 8]), 1 => (0..36u64).prop_map(Value::Number)].boxed(),
+        Kind::StatsType => one_of(&[0, 1, 77]),
         Kind::AttachType => (0..66u64).prop_map(Value::Number).boxed(),
         Kind::Flags => prop_oneof![
             6 => null(),
@@ -340,31 +342,31 @@ fn draw(kind: Kind) -> BoxedStrategy<Value> {
             1 => (0..256u64).prop_map(Value::Number),
         ]
         .boxed(),
-        Kind::U32 => prop_oneof![4 => null(), 2 => (0..9u64).prop_map(Value::Number), 1 => numbers(&[0xffff_ffff])].boxed(),
-        Kind::U64 => prop_oneof![4 => null(), 2 => (0..9u64).prop_map(Value::Number), 1 => numbers(&[u64::MAX])].boxed(),
-        Kind::Attempts => numbers(&[0, 1, 2, 0xffff_ffff]),
-        Kind::Len => numbers(&[0, 1, 2, 4, 8, 16, 64, 256, 4096]),
-        Kind::RecordSize => numbers(&[0, 8, 16, 64]),
-        Kind::Size => numbers(&[0, 1, 2, 3, 24, 45, 0xffff_ffff]),
+        Kind::U32 => prop_oneof![4 => null(), 2 => (0..9u64).prop_map(Value::Number), 1 => one_of(&[0xffff_ffff])].boxed(),
+        Kind::U64 => prop_oneof![4 => null(), 2 => (0..9u64).prop_map(Value::Number), 1 => one_of(&[u64::MAX])].boxed(),
+        Kind::Attempts => one_of(&[0, 1, 2, 0xffff_ffff]),
+        Kind::Len => one_of(&[0, 1, 2, 4, 8, 16, 64, 256, 4096]),
+        Kind::RecordSize => one_of(&[0, 8, 16, 64]),
+        Kind::Size => one_of(&[0, 1, 2, 3, 24, 45, 0xffff_ffff]),
         Kind::Name => {
             prop_oneof![1 => null(), 4 => "[a-z_]{0,20}".prop_map(|s| Value::Bytes([s.as_bytes(), b"\0"].concat()))].boxed()
         }
-        Kind::License => prop_oneof![6 => bytes(&[b"GPL\0"]), 1 => bytes(&[b"\0", b"none\0"]), 1 => numbers(WILD)].boxed(),
+        Kind::License => prop_oneof![6 => bytes(&[b"GPL\0"]), 1 => bytes(&[b"\0", b"none\0"]), 1 => one_of(WILD)].boxed(),
         Kind::Str => {
-            prop_oneof![1 => null(), 1 => numbers(WILD), 8 => select(known.paths.as_slice()).prop_map(Value::Bytes)].boxed()
+            prop_oneof![1 => null(), 1 => one_of(WILD), 8 => select(known.paths.as_slice()).prop_map(Value::Bytes)].boxed()
         }
-        Kind::Insns => prop_oneof![6 => bytes(&[GOOD]), 3 => bytes(&[BAD]), 1 => numbers(WILD)].boxed(),
+        Kind::Insns => prop_oneof![6 => bytes(&[GOOD]), 3 => bytes(&[BAD]), 1 => one_of(WILD)].boxed(),
         Kind::Btf => prop_oneof![
             6 => Just(Value::Bytes(btf())),
             1 => vec(any::<u8>(), 45).prop_map(Value::Bytes),
-            1 => numbers(WILD)
+            1 => one_of(WILD)
         ]
         .boxed(),
         Kind::Records => prop_oneof![1 => null(), 2 => Just(Value::Bytes(vec![0; 512]))].boxed(),
-        // A key, or room for what the kernel writes.
+        // A key, or space for the kernel's output.
         Kind::Buffer => prop_oneof![
             2 => null(),
-            1 => numbers(WILD),
+            1 => one_of(WILD),
             6 => (0..KEYS + 1).prop_map(|k| Value::Bytes([&k.to_ne_bytes()[..], &[0; 60]].concat())),
             3 => select(&[8usize, 16, 256, 1024][..]).prop_map(|n| Value::Bytes(vec![0; n])),
         ]
@@ -375,7 +377,7 @@ fn draw(kind: Kind) -> BoxedStrategy<Value> {
         ]
         .boxed(),
         Kind::At64(_) => prop_oneof![1 => null(), 12 => Just(Value::Bytes(vec![0; 8]))].boxed(),
-        Kind::LogOpts => prop_oneof![6 => null(), 1 => case::opts(&LOG_OPTS, member)].boxed(),
+        Kind::Nested(o) => prop_oneof![6 => null(), 1 => opts(o, member)].boxed(),
         Kind::Address | Kind::Opts(_) => unreachable!("no member of an opts struct is of this kind"),
     }
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * RLIMIT_MEMLOCK: a kernel that charges BPF memory to it has it raised before
- * the first map, program or BTF of a process, once; any other kernel is left
- * alone. What the library does happens once in a process, so each case is a
- * process of its own.
+ * RLIMIT_MEMLOCK: on a kernel that charges BPF memory to it, the library raises
+ * it once, before the first map, program or BTF object of a process; on other
+ * kernels never. Because it is done once, each case runs in a process of its own.
  */
 #include "support.h"
 
@@ -12,12 +11,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-/* Less than any map of the tests is charged with. */
+/* Less than what any map of the tests is charged. */
 #define TINY 4096
 /* More than they need together. */
 #define AMPLE (64UL << 20)
 
-/* Runs a case in a child process, which reports its own failures; fails if it fails. */
+/* Runs a case in a child process, which reports its own failures. Fails the test if the case fails. */
 static void in_child(void (*run)(void))
 {
 	int status;
@@ -36,7 +35,7 @@ static void in_child(void (*run)(void))
 		fail_msg("the child process failed (status %#x)", status);
 }
 
-/* In a child: cmocka's assertions would run the parent's tests on from here. */
+/* Used in a child, where a failed assertion of cmocka would go on with the parent's tests. */
 #define must(condition) do { \
 	if (!(condition)) { \
 		printf("# %s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
@@ -54,7 +53,7 @@ static void set_soft_limit(rlim_t soft)
 	must(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
 }
 
-/* The library's setrlimit() comes here, and takes its time if a test wants threads to meet in it. */
+/* Called by the library. It can be slowed down, so that threads are in it at the same time. */
 static bool slow;
 int slow_setrlimit(int resource, const struct rlimit *limit) __asm__("setrlimit");
 int slow_setrlimit(int resource, const struct rlimit *limit)
@@ -84,7 +83,7 @@ static int load_program(void)
 	return bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "charged", "GPL", insns, ARRAY_SIZE(insns), NULL);
 }
 
-/* Asks the kernel itself, past the library: with nothing allowed, can there be a map? */
+/* Whether the kernel creates a map while the limit is 0. Does not use the library. */
 static bool kernel_charges_the_limit(void)
 {
 	struct rlimit before, none;
@@ -145,7 +144,7 @@ static void simultaneous_first_maps(void)
 		must(results[i] >= 3);
 	}
 	must(current_limit().rlim_cur == RLIM_INFINITY);
-	/* It is done, so nothing raises it again. */
+	/* The limit is not raised a second time. */
 	must(libbpf_set_memlock_rlim(AMPLE) == -EBUSY);
 }
 
@@ -182,7 +181,7 @@ static void never_raised_when_disabled(void)
 	must(charged_map() == -EPERM && errno == EPERM);
 	must(load_program() == -EPERM && errno == EPERM);
 	must(current_limit().rlim_cur == 0);
-	/* Its turn has passed: nothing would raise it any more. */
+	/* The limit would not be raised later either. */
 	must(libbpf_set_memlock_rlim(AMPLE) == -EBUSY && errno == EBUSY);
 	must(charged_map() == -EPERM);
 	must(current_limit().rlim_cur == 0);

@@ -1,16 +1,18 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C header, from the documented Rust of `src/api`.
 //!
-//! cbindgen writes each module's structs and functions; this puts them together in the order
-//! of `src/api/mod.rs`, and does the three things that cbindgen has no word for:
+//! cbindgen writes the structs and functions of each module. This joins them in the order of `src/api/mod.rs`, and does
+//! what cbindgen cannot be configured to do:
 //!
-//! - a type called `outer__member` is written where it is used, without a name of its own, and
-//!   a field called `anonymous` loses its name: C's anonymous unions;
-//! - each `*_opts` struct is followed by `<struct>__last_field`;
-//! - `enum bpf_stats_type` is an `int` for C++, which cannot declare an enum ahead.
+//! - A type called `outer__member` is written where it is used, without a name. A field called `anonymous` loses its
+//!   name. These are C's anonymous structs and unions.
+//! - Each `*_opts` struct ends with `size_t :0` and is followed by `<struct>__last_field`.
+//! - `enum bpf_stats_type` is an `int` in C++, which has no forward declaration of such an enum.
 
 use std::fmt::Write;
-use std::fs;
 use std::path::Path;
+
+use crate::api::{modules, read, save};
 
 const PREAMBLE: &str = r#"/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
@@ -90,7 +92,7 @@ const END: &str = r#"
 #endif /* __LIBBPF_BPF_H */
 "#;
 
-/// The last field where it is not simply the last line: of the union, the longest member's.
+/// The last field of a struct that ends with a union: that of the union's longest member.
 const LAST_FIELDS: [(&str, &str); 1] = [("bpf_link_create_opts", "uprobe_multi.path_fd")];
 
 const STATS: &str = "LIBBPF_API int bpf_enable_stats(enum bpf_stats_type type);\n";
@@ -98,18 +100,25 @@ const STATS_BOTH: &str = "#ifdef __cplusplus\nLIBBPF_API int bpf_enable_stats(in
                           enum bpf_stats_type;\n\
                           LIBBPF_API int bpf_enable_stats(enum bpf_stats_type type);\n#endif\n";
 
+/// The structs that libbpf does not round up to a word.
+const NOT_ROUNDED: [&str; 2] = ["bpf_link_update_opts", "bpf_test_run_opts"];
+
 pub fn generate(root: &Path, out: &Path) -> Result<(), String> {
-    fs::write(out, header(root)?).map_err(|error| format!("{}: {error}", out.display()))
+    save(out, &header(root)?)
 }
 
 /// The text of the header.
 pub fn header(root: &Path) -> Result<String, String> {
-    let read = |path: &str| fs::read_to_string(root.join(path)).map_err(|error| format!("{path}: {error}"));
-    let config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
+    let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
+    let modules = modules(root)?;
+    for name in modules.iter().flat_map(|module| options(&module.file)).filter(|name| !NOT_ROUNDED.contains(&&**name)) {
+        config.export.body.insert(name, "\tsize_t :0;".into());
+    }
     let mut header = String::from(PREAMBLE);
-    for module in read("src/api/mod.rs")?.lines().filter_map(|line| line.strip_prefix("pub mod ")) {
-        let file = format!("src/api/{}.rs", module.trim_end_matches(';'));
-        let title = read(&file)?.lines().next().unwrap_or_default().trim_start_matches("//! ").to_string();
+    for module in modules {
+        let file = format!("src/api/{}.rs", module.name);
+        let title = read(root, &file)?;
+        let title = title.lines().find_map(|line| line.strip_prefix("//! ")).ok_or(format!("{file}: no title"))?;
         let mut written = Vec::new();
         cbindgen::Builder::new()
             .with_config(config.clone())
@@ -129,7 +138,16 @@ pub fn header(root: &Path) -> Result<String, String> {
     Ok(header)
 }
 
-/// Tabs, and comments of one line on one line.
+/// The `*_opts` structs of a module. A caller's struct ends at a word, so that LIBBPF_OPTS() leaves no byte of it unset.
+fn options(module: &syn::File) -> Vec<String> {
+    let names = module.items.iter().filter_map(|item| match item {
+        syn::Item::Struct(item) => Some(item.ident.to_string()),
+        _ => None,
+    });
+    names.filter(|name| name.ends_with("_opts")).collect()
+}
+
+/// Indents with tabs, and puts a comment of one line on one line.
 fn tidy(header: &str) -> String {
     let mut out = String::new();
     let mut lines = header.lines().peekable();
@@ -176,14 +194,14 @@ fn fold(header: &str) -> Result<String, String> {
             }
         }
         if uses != 1 {
-            return Err(format!("{name} is used {uses} times; a type without a name is used once"));
+            return Err(format!("{name} is used {uses} times; a type without a name must be used once"));
         }
         header = lines.join("\n") + "\n";
     }
     Ok(header)
 }
 
-/// Finds a struct or union whose name is wanted: start, kind, name, and the end after `};\n`.
+/// Finds the first struct or union with a wanted name: start, kind, name, and the end after `};\n`.
 fn find_definition(header: &str, wanted: impl Fn(&str) -> bool) -> Option<(usize, &str, &str, usize)> {
     let mut start = 0;
     for line in header.split_inclusive('\n') {
@@ -221,7 +239,7 @@ fn with_last_fields(header: &str) -> Result<String, String> {
     Ok(out + rest)
 }
 
-/// The name of the last member of a struct, bit-field and comments aside.
+/// The name of the last member of a struct, other than a bit-field.
 fn last_member(definition: &str) -> Option<String> {
     let line = definition
         .lines()

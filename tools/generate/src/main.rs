@@ -1,35 +1,44 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes the files of sysbpf that are generated and committed.
 //!
-//!     generate headers CRATE-ROOT OUT-FILE      include/bpf/bpf.h, from src/api
-//!     generate bindings PACKAGE OUT-FILE          src/kernel/uapi.rs, from linux-libc-dev
-//!     generate manpages CRATE-ROOT OUT-DIR      docs/man/man3, from src/api as well
-//!     generate python CRATE-ROOT OUT-FILE       the ctypes layer, from src/api as well
-//!     generate python-linux PACKAGE OUT-FILE    its constants, from linux-libc-dev
+//!     generate WHAT CRATE-ROOT OUT      from the sources under CRATE-ROOT
+//!     generate WHAT PACKAGE OUT         from an unpacked linux-libc-dev: `bindings` and `python-linux`
 //!
-//! `make headers`, `make bindings`, `make manpages` and `make python` call it.
+//! The Makefile calls it, for each of its targets that are listed below `make generate`.
 
+mod api;
 mod bindings;
+mod conformance;
+mod debian;
+mod fields;
 mod headers;
 mod manpages;
 mod python;
+mod records;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["headers", root, out] => headers::generate(Path::new(root), Path::new(out)),
-        ["bindings", package, out] => bindings::generate(Path::new(package), Path::new(out)),
-        ["python", root, out] => python::bpf(Path::new(root), Path::new(out)),
-        ["python-linux", package, out] => python::linux(Path::new(package), Path::new(out)),
-        ["manpages", root, out] => manpages::generate(Path::new(root), Path::new(out)),
-        _ => Err("usage: generate headers CRATE-ROOT OUT-FILE\n       \
-                  generate bindings PACKAGE OUT-FILE\n       \
-                  generate manpages CRATE-ROOT OUT-DIR\n       \
-                  generate python CRATE-ROOT OUT-FILE\n       \
-                  generate python-linux PACKAGE OUT-FILE"
-            .into()),
+    let [what, from, out] = &args[..] else {
+        eprintln!("usage: generate WHAT CRATE-ROOT|PACKAGE OUT");
+        return ExitCode::FAILURE;
+    };
+    let (from, out) = (Path::new(from), Path::new(out));
+    let result = match &**what {
+        "bindings" => bindings::generate(from, out),
+        "conformance" => conformance::generate(from, out),
+        "debian-symbols" => debian::generate(from, out),
+        "fields" => fields::generate(from, out),
+        "headers" => headers::generate(from, out),
+        "manpages" => manpages::generate(from, out),
+        "python" => python::bpf(from, out),
+        "python-linux" => python::linux(from, out),
+        "records-check" => records::check(from, out),
+        "records-table" => records::table(from, out),
+        "release-abi" => debian::release(from, out),
+        _ => Err(format!("cannot generate {what}")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,48 +1,45 @@
-//! The manual pages of section 3, one for each function, from the finished headers.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The manual pages of section 3, one per function, from the headers.
 //!
-//! The headers hold the documentation of `src/api` beside the prototypes and structs as C has
-//! them, so that they are what is read here: what a page says is what the header says. The
-//! suffix keeps the pages from ever being in the way of pages of libbpf's own.
+//! The headers contain the documentation of `src/api` with the prototypes and structs in C, so a page says what the header
+//! says. With the suffix `3sysbpf`, the pages cannot conflict with pages of libbpf.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use crate::api::{read, save, version};
 use roff::{Inline, Roff, bold, italic, roman};
 
-/// Of the pages: the section, and what the file name ends with.
+/// The section of the pages, and the suffix of the file names.
 const SECTION: &str = "3sysbpf";
-/// When the pages were last reworded. A page does not change by being generated.
+/// The date on which the pages were last reworded. Generating a page does not change it.
 const DATE: &str = "2026-11-24";
-/// Of the page's source, and of a prototype on the screen.
+/// In the source of a page, and for a prototype on the screen.
 const LONGEST_LINE: usize = 76;
 
-/// Writes a page for each function of `abi/libsysbpf.symbols`, and removes pages of others.
+/// Writes a page for each function in `abi/libsysbpf.symbols`, and removes all other pages.
 pub fn generate(root: &Path, out: &Path) -> Result<(), String> {
-    let read = |path: &str| fs::read_to_string(root.join(path)).map_err(|error| format!("{path}: {error}"));
     let text = crate::headers::header(root)?;
-    let version = read("Cargo.toml")?
-        .lines()
-        .find_map(|line| Some(line.strip_prefix("version = \"")?.trim_end_matches('"').to_string()))
-        .ok_or("Cargo.toml: no version")?;
+    let version = version(root)?;
     let mut functions = Vec::new();
     let mut structs = Vec::new();
-    for (header, text) in [("bpf/bpf.h", text), ("bpf/libbpf_legacy.h", read("include/bpf/libbpf_legacy.h")?)] {
+    for (header, text) in [("bpf/bpf.h", text), ("bpf/libbpf_legacy.h", read(root, "include/bpf/libbpf_legacy.h")?)] {
         parse(header, &text, &mut functions, &mut structs)?;
     }
     inherit(&mut functions)?;
-    let symbols = read("abi/libsysbpf.symbols")?;
+    let symbols = read(root, "abi/libsysbpf.symbols")?;
     let mut written = BTreeSet::new();
     fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
     for (name, node) in symbols.lines().filter_map(|line| line.split_once("@@LIBBPF_")) {
         let function = functions
             .iter()
             .find(|function| function.name == name)
-            .ok_or_else(|| format!("{name} is exported, and no header documents it"))?;
+            .ok_or_else(|| format!("{name} is exported, but no header documents it"))?;
         let page = Page { function, node, version: &version, functions: &functions, structs: &structs };
         let file = format!("{name}.{SECTION}");
         let path = out.join(&file);
-        fs::write(&path, page.render()?).map_err(|error| format!("{}: {error}", path.display()))?;
+        save(&path, &page.render()?)?;
         written.insert(file);
     }
     for entry in fs::read_dir(out).map_err(|error| error.to_string())?.flatten() {
@@ -54,31 +51,31 @@ pub fn generate(root: &Path, out: &Path) -> Result<(), String> {
     Ok(())
 }
 
-// ---- What the headers say -------------------------------------------------------------------
+// ---- The headers ----------------------------------------------------------------------------
 
 struct Function {
     header: &'static str,
-    /// The heading of the header that it stands under.
+    /// The heading above it in the header.
     group: String,
     name: String,
-    /// What stands before the name, such as `int `, and each parameter.
+    /// The text before the name, such as `int `, and the parameters.
     returns: String,
     params: Vec<String>,
     doc: Doc,
 }
 
-/// A comment, taken apart.
+/// The parts of a comment.
 #[derive(Default)]
 struct Doc {
-    /// The first sentence, and what follows it.
+    /// The first sentence, and the rest of the text.
     summary: String,
     body: Vec<String>,
     params: Vec<(String, String)>,
-    /// What is returned; then what says which errors there are, and a list of them.
+    /// The return value; then the text that introduces the errors, and the list of them.
     returns: String,
     errors: String,
     error_list: Vec<(String, String)>,
-    /// What comes after: since when, and what to see.
+    /// The paragraphs at the end: the kernel release, and the reference to bpf(2).
     notes: Vec<String>,
 }
 
@@ -90,7 +87,7 @@ struct Struct {
 
 struct Member {
     doc: Vec<String>,
-    /// `__u32 flags`, or `union`, `struct perf_event` with members of its own.
+    /// Such as `__u32 flags`; with members, `union` or `struct perf_event`.
     declaration: String,
     members: Vec<Member>,
 }
@@ -114,7 +111,7 @@ fn parse(
         } else if let Some(start) = line.strip_prefix("LIBBPF_API") {
             let mut declaration = start.trim().to_string();
             while !declaration.ends_with(';') {
-                let next = lines.next().ok_or("a prototype without an end")?;
+                let next = lines.next().ok_or("a prototype does not end")?;
                 declaration = format!("{declaration} {}", next.trim()).trim().to_string();
             }
             if !comment.is_empty() {
@@ -129,21 +126,21 @@ fn parse(
             structs.push(Struct { name: name.into(), doc: paragraphs(&comment), members });
             comment.clear();
         } else {
-            // A comment is of what stands right below it.
+            // A comment belongs to the declaration directly below it.
             comment.clear();
         }
     }
     Ok(())
 }
 
-/// What a C compiler sees of it, where C++ sees something else.
+/// The text that a C compiler sees, where C++ sees something else.
 fn as_c(text: &str) -> String {
     let (mut out, mut cpp) = (String::new(), false);
     for line in text.lines() {
         match line {
             "#ifdef __cplusplus" => cpp = true,
             "#else" | "#endif" => cpp = false,
-            // An enum that is declared ahead documents nothing.
+            // A forward declaration of an enum documents nothing.
             _ if cpp || (line.starts_with("enum ") && line.ends_with(';')) => {}
             _ => out = out + line + "\n",
         }
@@ -151,7 +148,7 @@ fn as_c(text: &str) -> String {
     out
 }
 
-/// The lines of a comment without what makes it one. Its first line has been read.
+/// The lines of a comment, without its markers. The first line has been read already.
 fn read_comment<'a>(first: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut out = Vec::new();
     let mut line = first.trim().trim_start_matches("/*").trim_start_matches('*');
@@ -169,7 +166,7 @@ fn read_comment<'a>(first: &'a str, lines: &mut impl Iterator<Item = &'a str>) -
     out
 }
 
-/// Paragraphs of lines, each as one line.
+/// The paragraphs, each as one line.
 fn paragraphs(lines: &[String]) -> Vec<String> {
     lines
         .split(|line| line.trim().is_empty())
@@ -196,7 +193,7 @@ fn members<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<(Vec<Member>
             out.push(Member { doc: std::mem::take(&mut doc), declaration: declaration.into(), members: Vec::new() });
         }
     }
-    Err("a struct without an end".into())
+    Err("a struct does not end".into())
 }
 
 fn function(header: &'static str, group: &str, declaration: &str, comment: &[String]) -> Result<Function, String> {
@@ -213,7 +210,7 @@ fn function(header: &'static str, group: &str, declaration: &str, comment: &[Str
     })
 }
 
-/// "The parameters and the result are those of f()": takes them over.
+/// "The parameters and the result are those of f()": copies them from f().
 fn inherit(functions: &mut [Function]) -> Result<(), String> {
     for i in 0..functions.len() {
         if !functions[i].doc.returns.is_empty() {
@@ -236,9 +233,9 @@ fn inherit(functions: &mut [Function]) -> Result<(), String> {
     Ok(())
 }
 
-/// Takes a comment apart.
+/// Splits a comment into its parts.
 fn doc(comment: &[String]) -> Doc {
-    /// Where continuing lines belong.
+    /// The part to which a continuation line belongs.
     enum At {
         Text,
         Param,
@@ -276,7 +273,7 @@ fn doc(comment: &[String]) -> Doc {
         }
     }
     doc.body = paragraphs(&text);
-    // With nothing between that is marked, only its first words tell the end from the text.
+    // Without a marked part in between, only the first words tell the notes from the text.
     while doc.body.last().is_some_and(|paragraph| paragraph.starts_with("Since Linux ")) {
         notes.insert(0, doc.body.pop().expect("one"));
     }
@@ -288,7 +285,7 @@ fn doc(comment: &[String]) -> Doc {
             doc.body.insert(0, rest.into());
         }
     }
-    // "..., or a negative error code (also in errno): as ...": what is after the colon is of the errors.
+    // "..., or a negative error code (also in errno): as ...": the errors start after the colon.
     let (what, errors) = returns.split_once("errno):").unwrap_or((&returns, ""));
     doc.returns = if what.len() < returns.len() { format!("{what}errno)") } else { returns.clone() };
     doc.errors = errors.trim().trim_end_matches(", and").into();
@@ -310,14 +307,14 @@ impl Page<'_> {
     fn render(&self) -> Result<String, String> {
         let Function { name, doc, .. } = self.function;
         if doc.summary.is_empty() || doc.returns.is_empty() {
-            return Err(format!("{name}: the documentation lacks a sentence or what is returned"));
+            return Err(format!("{name}: the documentation lacks a first sentence or @return"));
         }
         let structs = self.options();
         let mut roff = Roff::new();
         let manual = format!("sysbpf {}", self.version);
         roff.control("TH", [name.as_str(), SECTION, DATE, manual.as_str()]);
-        // Names as long as these leave ragged lines or wide gaps; the former read better.
-        // groff 1.23 goes back to what AD says at each heading; others know the request alone.
+        // With names as long as these, adjusted lines have wide gaps. groff 1.23 restores the adjustment from the string
+        // AD at each heading; others know only the request.
         roff.control("ad", ["l"]);
         roff.control("ds", ["AD", "l"]);
         roff.control("nr", ["HY", "0"]);
@@ -375,12 +372,12 @@ impl Page<'_> {
         roff.control("SH", ["SEE ALSO"]);
         self.see_also(&mut roff);
         Ok(format!(
-            ".\\\" Generated by `make manpages` from the documentation in src/api; do not edit.\n{}",
+            ".\\\" SPDX-License-Identifier: MIT OR Apache-2.0\n.\\\" Generated by `make manpages` from the documentation in src/api; do not edit.\n{}",
             roff.to_roff()
         ))
     }
 
-    /// The prototype, with the names of its parameters slanted, no wider than a screen.
+    /// The prototype, with its parameters' names in italics, no wider than a screen.
     fn synopsis(&self, roff: &mut Roff) {
         let Function { header, name, returns, params, .. } = self.function;
         roff.control("SH", ["SYNOPSIS"]);
@@ -411,7 +408,7 @@ impl Page<'_> {
         roff.control("fi", []);
     }
 
-    /// The option structs that the function takes, and those that these name.
+    /// The structs of options that the function takes, and those that their members point to.
     fn options(&self) -> Vec<&Struct> {
         let mut wanted: Vec<String> = self.function.params.clone();
         let mut found: Vec<&Struct> = Vec::new();
@@ -460,7 +457,7 @@ impl Page<'_> {
         }
     }
 
-    /// bpf(2), the functions that the text names and those under the same heading.
+    /// bpf(2), the functions named in the text, and those under the same heading.
     fn see_also(&self, roff: &mut Roff) {
         let Function { name, doc, group, .. } = self.function;
         let texts = doc.body.iter().chain([&doc.errors]).chain(&doc.notes);
@@ -481,7 +478,7 @@ impl Page<'_> {
         roff.control("BR", ["sysbpf", "(7)"]);
     }
 
-    /// Running text: a line of source for each sentence, and for each screen's width of one.
+    /// Running text: each sentence starts a line of source, and lines are no wider than a screen.
     fn prose(&self, roff: &mut Roff, text: &str) {
         let mut line: Vec<Inline> = Vec::new();
         let mut width = 0;
@@ -509,7 +506,7 @@ impl Page<'_> {
         flush(&mut line, roff);
     }
 
-    /// A word as a manual page has it: functions and constants bold, parameters and members slanted.
+    /// A word as manual pages print it: functions and constants in bold, parameters and members in italics.
     fn word(&self, word: &str) -> Vec<Inline> {
         let start = word.len() - word.trim_start_matches('(').len();
         let mut core = &word[start..];
@@ -548,7 +545,7 @@ impl Page<'_> {
     }
 }
 
-/// With a capital, unless it starts with one of these names, and with a full stop.
+/// With a capital letter, unless the first word is one of these names, and with a full stop.
 fn sentence(text: &str, names: &[(String, String)]) -> String {
     let mut chars = text.chars();
     let first_word = text.split([' ', ',', ';', ':']).next().unwrap_or_default();
@@ -564,7 +561,7 @@ fn sentence(text: &str, names: &[(String, String)]) -> String {
     if capital.ends_with(['.', ':', '?']) || capital.is_empty() { capital } else { capital + "." }
 }
 
-/// As the words after the dash of NAME start; acronyms stay.
+/// With a small first letter, for NAME; acronyms are unchanged.
 fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     match (chars.next(), text.chars().nth(1)) {

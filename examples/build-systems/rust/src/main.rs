@@ -26,13 +26,13 @@ fn main() -> Result<()> {
         map_flags: BPF_F_NO_PREALLOC,
         ..Default::default()
     };
-    // SAFETY: the name ends with a NUL; opts is as long as it says.
+    // SAFETY: the name is a C string, and sz is the size of opts.
     let map = checked(unsafe {
         bpf_map_create(BPF_MAP_TYPE_HASH, c"words".as_ptr(), size_of::<Word>() as _, size_of::<u32>() as _, 1024, &opts)
     })?;
     let lookup = |word: &Word| {
         let mut count = 0_u32;
-        // SAFETY: the key and the value are as large as the map was made for.
+        // SAFETY: the key and the value have the sizes that the map was created with.
         let found = unsafe { bpf_map_lookup_elem(map, ptr::from_ref(word).cast(), ptr::from_mut(&mut count).cast()) };
         checked(found).map(|_| count)
     };
@@ -49,7 +49,7 @@ fn main() -> Result<()> {
     let (mut previous, mut next): (Option<Word>, Word) = (None, Word::default());
     loop {
         let from = previous.as_ref().map_or(ptr::null(), |word| ptr::from_ref(word).cast());
-        // SAFETY: a key, or NULL for the first; and room for one.
+        // SAFETY: the first key is NULL or has the size of a key, as does the second.
         if unsafe { bpf_map_get_next_key(map, from, ptr::from_mut(&mut next).cast()) } < 0 {
             return Ok(());
         }

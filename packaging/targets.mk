@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Packages. Not in the source archive: they are built from a commit.
+
+.PHONY: dist
+dist: ## make the source archive, which builds offline, in target/dist
+	@tools/need build dist
+	@packaging/dist $(TARGET)/dist
+
+.PHONY: deb
+deb: ## build the Debian packages in target/deb
+	@tools/need build dist deb
+	@packaging/deb $(TARGET)/deb
