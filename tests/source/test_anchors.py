@@ -284,7 +284,7 @@ def test_unit_tests_of_the_conformance_runner(generated) -> None:
 
 
 @pytest.mark.parametrize("check", ["addresses", "opts-lists"])
-def test_checks_of_the_source(generated, check: str) -> None:
+def test_checks_of_the_source(built, check: str) -> None:
     script(f"source/{check}")
 
 
