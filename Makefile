@@ -50,8 +50,11 @@ all: $(SOLIB) $(ALIB) $(STUB) $(OUT)/sysbpf-run ## release build: .so, .a (the h
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo; echo "variables (docs/building.md):"
+	@# Under the headings of the makefiles, such as "# ---- Building ----".
+	@awk -F ':.*## ' 'BEGIN { group = "Building" } /^# ---- / { group = $$0; gsub(/^# -+ | -+$$/, "", group) } \
+		/^[a-z0-9-]+:.*## / { if (!(group in targets)) groups[++n] = group; targets[group] = targets[group] sprintf("  make %-22s %s\n", $$1, $$2) } \
+		END { for (i = 1; i <= n; i++) print groups[i] ":\n" targets[groups[i]] }' $(MAKEFILE_LIST)
+	@echo "Variables (docs/building.md):"
 	@echo "  where to install: PREFIX LIBDIR INCLUDEDIR BINDIR MANDIR DESTDIR"
 	@echo "  how to build: CC AR OBJCOPY STRIP PKG_CONFIG LIBBPF LDFLAGS CARGO RUSTFLAGS CARGO_TARGET_DIR"
 	@echo "  for another machine: RUST_TARGET, its CC AR OBJCOPY, and CARGOFLAGS such as -Zbuild-std"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Packages. Not in the source archive: they are built from a commit.
 
+# ---- Releasing ---------------------------------------------------------------------------------
 .PHONY: dist
 dist: ## make the source archive, which builds offline, in target/dist
 	@tools/need build dist

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # `make demo` and `make check`. They install the packages that they need, unless INSTALL_DEPS=no is given.
 
+# ---- Testing -----------------------------------------------------------------------------------
 .PHONY: demo
 demo: ## load and run a program on this kernel, in three ways
 	@tools/need build demo

@@ -60,7 +60,7 @@ pub static RULES: [Rule; 8] = [
         reference: "loads throw-away programs before the first map, program or BTF of a process, to find out whether the \
                     kernel charges RLIMIT_MEMLOCK and whether it supports names; a failed probe leaves its errno behind",
         ours: "calls `uname`; only a release before 5.11 is probed",
-        reason: "two program loads cost fifty times the map they precede, and need permissions that the caller may lack",
+        reason: "two program loads take many times as long as creating the map, and need permissions that the caller may lack",
         members: &[],
         take_out: no_probes,
     },

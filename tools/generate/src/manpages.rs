@@ -322,7 +322,7 @@ impl Page<'_> {
         roff.control("SH", ["NAME"]);
         roff.text([roman(format!("{name} - {}", lower_first(&doc.summary)))]);
         roff.control("SH", ["LIBRARY"]);
-        roff.text([roman("libbpf's bpf.h in Rust ("), bold("libsysbpf"), roman(", "), bold("-lsysbpf"), roman(")")]);
+        roff.text([roman("BPF system call library ("), bold("libsysbpf"), roman(", "), bold("-lsysbpf"), roman(")")]);
         self.synopsis(&mut roff);
 
         roff.control("SH", ["DESCRIPTION"]);
