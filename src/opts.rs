@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The `sz` protocol of every `*_opts` struct.
 //!
-//! The first field of a struct, `sz`, is its size as the caller was compiled. The caller may be
+//! The first member of a struct, `sz`, is its size as the caller was compiled. The caller may be
 //! older (their struct is shorter, and the byte after it may be unmapped) or newer (their struct
 //! is longer, and the bytes unknown to this library must be zero). [`read`] copies the caller's
-//! struct to a full one, in which the fields missing from theirs are zero; [`InOut`] also writes
+//! struct to a full one, in which the members missing from theirs are zero; [`InOut`] also writes
 //! outputs back, if the caller's struct has them.
 
 use core::ffi::CStr;
@@ -16,27 +16,27 @@ use errno::Errno;
 
 use crate::error::{EINVAL, Result, warn};
 
-/// A struct that the caller passes by pointer, possibly without its last fields.
+/// A struct that the caller passes by pointer, possibly without its last members.
 ///
 /// # Safety
-/// All-zero bytes are a value of the type, and `ENDS` contains the end of every field.
+/// All-zero bytes are a value of the type, and `ENDS` contains the end of every member.
 pub unsafe trait Fields: Copy {
-    /// The offset of the end of each field, in bytes, in ascending order.
+    /// The offset of the end of each member, in bytes, in ascending order.
     const ENDS: &'static [usize];
 }
 
-/// A `*_opts` struct: its first field is `sz`.
+/// A `*_opts` struct: its first member is `sz`.
 ///
 /// # Safety
-/// The struct starts with `sz: usize`, and no field ends after `KNOWN`.
+/// The struct starts with `sz: usize`, and no member ends after `KNOWN`.
 pub unsafe trait Opts: Fields {
     /// The name of the struct, for warnings.
     const NAME: &'static CStr;
-    /// The offset of the end of the last field.
+    /// The offset of the end of the last member.
     const KNOWN: usize = last(Self::ENDS);
 }
 
-/// A field of a struct: its offset and its type.
+/// A member of a struct: its offset and its type.
 pub struct Field<T, F> {
     offset: usize,
     types: PhantomData<fn(&T) -> &F>,
@@ -48,7 +48,7 @@ impl<T, F> Field<T, F> {
         Self { offset, types: PhantomData }
     }
 
-    /// The offset of the end of the field, in bytes.
+    /// The offset of the end of the member, in bytes.
     pub const fn end(&self) -> usize {
         self.offset + size_of::<F>()
     }
@@ -62,11 +62,11 @@ macro_rules! field {
 }
 pub(crate) use field;
 
-/// `all_fields!(Struct { a, b })`: compiles only if these are all fields of the struct, in the
+/// `all_fields!(Struct { a, b })`: compiles only if these are all members of the struct, in the
 /// order of their offsets. Generates no code.
 macro_rules! all_fields {
     ($struct:ident { $($field:ident),* $(,)? }) => {
-        // A struct expression must name every field.
+        // A struct expression must name every member.
         const _: fn($struct) -> $struct = |given| $struct { $($field: given.$field),* };
         const _: () = assert!(
             $crate::opts::ascend(&[$(core::mem::offset_of!($struct, $field)),*]),
@@ -76,11 +76,11 @@ macro_rules! all_fields {
 }
 pub(crate) use all_fields;
 
-/// `fields!(Struct { a, b })`: the struct's fields, in order.
+/// `fields!(Struct { a, b })`: the struct's members, in order.
 macro_rules! fields {
     ($struct:ident { $($field:ident),* $(,)? }) => {
         $crate::opts::all_fields!($struct { $($field),* });
-        // SAFETY: integers and pointers may be zero, and all fields are listed, in order: just checked.
+        // SAFETY: integers and pointers may be zero, and all members are listed, in order: just checked.
         unsafe impl $crate::opts::Fields for $struct {
             const ENDS: &'static [usize] = &[$($crate::opts::field!($struct.$field).end()),*];
         }
@@ -92,7 +92,7 @@ pub(crate) use fields;
 macro_rules! opts {
     ($struct:ident { sz $(, $field:ident)* $(,)? }) => {
         $crate::opts::fields!($struct { sz $(, $field)* });
-        // SAFETY: `sz` is the first field, and the last one listed is the last of the struct.
+        // SAFETY: `sz` is the first member, and the last one listed is the last of the struct.
         unsafe impl $crate::opts::Opts for $struct {
             const NAME: &'static core::ffi::CStr = $crate::opts::c_name!($struct);
         }
@@ -139,7 +139,7 @@ pub unsafe fn read<T: Opts>(opts: *const T) -> Result<T> {
 }
 
 /// The caller's opts, checked and copied, to which outputs can be written back.
-/// Its fields are those of the copy.
+/// Its members are those of the copy.
 pub struct InOut<T> {
     opts: *mut T,
     /// The size of the struct at `opts`; 0 for NULL.
@@ -156,16 +156,16 @@ impl<T: Opts> InOut<T> {
     pub unsafe fn new(opts: *mut T) -> Result<Self> {
         let mut this = Self { opts, sz: 0, given: zeroed() };
         if !opts.is_null() {
-            // SAFETY: `sz` bytes can be read at `opts`; the fields of `given` have these ends.
+            // SAFETY: `sz` bytes can be read at `opts`; the members of `given` have these ends.
             this.sz = unsafe { check_and_copy(opts.cast(), (&raw mut this.given).cast(), T::ENDS, T::KNOWN, T::NAME) }?;
         }
         Ok(this)
     }
 
-    /// Writes an output field, if the caller's struct has all of it.
+    /// Writes an output member, if the caller's struct has all of it.
     pub fn set<F: Copy>(&mut self, field: Field<T, F>, value: F) {
         if field.end() <= self.sz {
-            // SAFETY: the caller of `new` guarantees `sz` writable bytes, and the field ends within them.
+            // SAFETY: the caller of `new` guarantees `sz` writable bytes, and the member ends within them.
             unsafe { self.opts.byte_add(field.offset).cast::<F>().write_unaligned(value) }
         }
     }
@@ -176,14 +176,14 @@ impl<T: Opts> InOut<T> {
         unsafe { is_zero_after(self.opts.cast(), self.sz, offset) }
     }
 
-    /// Copies a struct that lies within the caller's opts, at `offset`. Fields that end after `sz` are zero.
+    /// Copies a struct that lies within the caller's opts, at `offset`. Members that end after `sz` are zero.
     ///
     /// # Safety
     /// An `M` at `offset` lies within `T`.
     pub unsafe fn member<M: Fields>(&self, offset: usize) -> M {
         let mut member = zeroed::<M>();
         let len = self.sz.saturating_sub(offset);
-        // SAFETY: the bytes from `offset` to `sz` can be read, and the fields of `M` have these ends.
+        // SAFETY: the bytes from `offset` to `sz` can be read, and the members of `M` have these ends.
         unsafe { copy(self.opts.cast::<u8>().wrapping_add(offset), len, (&raw mut member).cast(), M::ENDS) };
         member
     }
@@ -202,13 +202,13 @@ fn zeroed<T: Fields>() -> T {
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
-// The functions below are not generic, so that their code is in the library once. They get the ends of the fields.
+// The functions below are not generic, so that their code is in the library once. They get the ends of the members.
 
-/// Checks opts that are not NULL, and copies the fields within them to a zeroed struct.
+/// Checks opts that are not NULL, and copies the members within them to a zeroed struct.
 /// Returns `sz`.
 ///
 /// # Safety
-/// `sz` can be read at `opts`, and `sz` bytes; `to` is a struct whose fields end at `ends`, in
+/// `sz` can be read at `opts`, and `sz` bytes; `to` is a struct whose members end at `ends`, in
 /// that order.
 #[inline(never)]
 unsafe fn check_and_copy(opts: *const u8, to: *mut u8, ends: &[usize], known: usize, name: &CStr) -> Result<usize> {
@@ -233,10 +233,10 @@ fn bad_opts(name: &CStr, what: &CStr) -> Errno {
     EINVAL
 }
 
-/// Copies the fields that end within `len` bytes, and leaves the others unchanged.
+/// Copies the members that end within `len` bytes, and leaves the others unchanged.
 ///
 /// # Safety
-/// `len` bytes can be read at `from`; `to` is a struct whose fields end at `ends`, in that order.
+/// `len` bytes can be read at `from`; `to` is a struct whose members end at `ends`, in that order.
 unsafe fn copy(from: *const u8, len: usize, to: *mut u8, ends: &[usize]) {
     let covered = ends.iter().copied().take_while(|&end| end <= len).last().unwrap_or(0);
     // SAFETY: `covered` is within `len` and within the struct.

@@ -20,7 +20,7 @@ TEST(btf_is_loaded_and_described)
 	close(fd);
 }
 
-TEST(refused_btf_is_explained_even_at_level_0)
+TEST(rejected_btf_is_logged_even_at_level_0)
 {
 	COVERS(bpf_btf_load);
 	size_t size = small_btf(blob, sizeof(blob));
@@ -39,7 +39,7 @@ TEST(refused_btf_is_explained_even_at_level_0)
 	assert_fails(EINVAL, bpf_btf_load(blob, size, NULL));
 }
 
-TEST(a_log_asked_for_comes_with_good_btf_too)
+TEST(valid_btf_is_logged_on_request)
 {
 	COVERS(bpf_btf_load);
 	size_t size = small_btf(blob, sizeof(blob));
@@ -82,8 +82,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(btf_is_loaded_and_described),
-		T(refused_btf_is_explained_even_at_level_0),
-		T(a_log_asked_for_comes_with_good_btf_too),
+		T(rejected_btf_is_logged_even_at_level_0),
+		T(valid_btf_is_logged_on_request),
 		T(arguments_are_checked),
 	};
 

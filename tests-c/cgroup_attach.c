@@ -43,7 +43,7 @@ TEST(one_program_is_attached_and_detached)
 	tear_down();
 }
 
-TEST(several_programs_are_told_apart_when_detached)
+TEST(detach_removes_the_given_program)
 {
 	COVERS(bpf_prog_attach, bpf_prog_detach, bpf_prog_detach2);
 	set_up();
@@ -79,7 +79,7 @@ TEST(one_of_several_programs_is_replaced)
 	tear_down();
 }
 
-TEST(a_place_among_the_others_is_named_by_descriptor_or_id)
+TEST(programs_are_ordered_by_descriptor_or_id)
 {
 	COVERS(bpf_prog_attach_opts, bpf_prog_detach_opts);
 	set_up();
@@ -96,7 +96,7 @@ TEST(a_place_among_the_others_is_named_by_descriptor_or_id)
 	assert_ok(bpf_prog_attach_opts(first, cgroup, HOOK, &multi));
 	int ret = bpf_prog_attach_opts(second, cgroup, HOOK, &before);
 
-	/* The order in a cgroup can be set since 6.17. Earlier kernels do not know the flags, those before 6.6 not the field. */
+	/* The order in a cgroup can be set since 6.17. Earlier kernels do not know the flags, those before 6.6 not the member. */
 	if (ret) {
 		assert_true(ret == -EINVAL && errno == EINVAL);
 		tear_down();
@@ -153,7 +153,7 @@ TEST(a_query_lists_programs_and_flags)
 	tear_down();
 }
 
-TEST(bad_arguments_are_refused)
+TEST(invalid_arguments_are_rejected)
 {
 	COVERS(bpf_prog_attach, bpf_prog_attach_opts, bpf_prog_detach, bpf_prog_detach2, bpf_prog_detach_opts, bpf_prog_query, bpf_prog_query_opts);
 	set_up();
@@ -191,11 +191,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(one_program_is_attached_and_detached),
-		T(several_programs_are_told_apart_when_detached),
+		T(detach_removes_the_given_program),
 		T(one_of_several_programs_is_replaced),
-		T(a_place_among_the_others_is_named_by_descriptor_or_id),
+		T(programs_are_ordered_by_descriptor_or_id),
 		T(a_query_lists_programs_and_flags),
-		T(bad_arguments_are_refused),
+		T(invalid_arguments_are_rejected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

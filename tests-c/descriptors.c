@@ -20,7 +20,7 @@ static void set_up(void)
 	tracer = load_return(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 0);
 }
 
-TEST(with_0_1_and_2_closed_the_number_is_still_3_or_more)
+TEST(with_0_1_and_2_closed_descriptors_are_3_or_more)
 {
 	COVERS(bpf_map_create, bpf_prog_load, bpf_btf_load, bpf_raw_tracepoint_open, bpf_enable_stats);
 	set_up();
@@ -42,7 +42,7 @@ TEST(with_0_1_and_2_closed_the_number_is_still_3_or_more)
 	close(tracer);
 }
 
-TEST(at_the_limit_it_is_emfile_and_nothing_leaks)
+TEST(at_the_limit_calls_return_emfile_and_nothing_leaks)
 {
 	COVERS(bpf_map_create, bpf_prog_load, bpf_btf_load, bpf_raw_tracepoint_open, bpf_enable_stats);
 	set_up();
@@ -60,7 +60,7 @@ TEST(at_the_limit_it_is_emfile_and_nothing_leaks)
 	close(tracer);
 }
 
-TEST(at_the_limit_with_a_low_number_free_nothing_leaks_either)
+TEST(at_the_limit_with_a_low_descriptor_free_nothing_leaks)
 {
 	COVERS(bpf_map_create, bpf_prog_load, bpf_btf_load, bpf_raw_tracepoint_open, bpf_enable_stats);
 	set_up();
@@ -85,9 +85,9 @@ TEST(at_the_limit_with_a_low_number_free_nothing_leaks_either)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(with_0_1_and_2_closed_the_number_is_still_3_or_more),
-		T(at_the_limit_it_is_emfile_and_nothing_leaks),
-		T(at_the_limit_with_a_low_number_free_nothing_leaks_either),
+		T(with_0_1_and_2_closed_descriptors_are_3_or_more),
+		T(at_the_limit_calls_return_emfile_and_nothing_leaks),
+		T(at_the_limit_with_a_low_descriptor_free_nothing_leaks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

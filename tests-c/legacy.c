@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-TEST(error_pointers_are_told_from_others)
+TEST(error_pointers_are_recognised)
 {
 	COVERS(libbpf_get_error);
 	int here;
@@ -24,7 +24,7 @@ TEST(error_pointers_are_told_from_others)
 	assert_int_equal(libbpf_get_error(NULL), 0);
 }
 
-TEST(strictness_is_accepted_and_changes_nothing)
+TEST(strict_mode_is_accepted_and_changes_nothing)
 {
 	COVERS(libbpf_set_strict_mode);
 	assert_ok(libbpf_set_strict_mode(LIBBPF_STRICT_ALL));
@@ -77,8 +77,8 @@ TEST(the_memory_limit_is_raised_only_where_the_kernel_charges_it)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(error_pointers_are_told_from_others),
-		T(strictness_is_accepted_and_changes_nothing),
+		T(error_pointers_are_recognised),
+		T(strict_mode_is_accepted_and_changes_nothing),
 		T(the_memory_limit_is_raised_only_where_the_kernel_charges_it),
 	};
 

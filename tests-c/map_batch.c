@@ -35,7 +35,7 @@ TEST(a_batch_is_written_and_read_back)
 	close(fd);
 }
 
-TEST(a_map_is_read_in_pieces_through_the_cursor)
+TEST(a_map_is_read_in_several_batches)
 {
 	COVERS(bpf_map_lookup_batch);
 	int fd = make_map(BPF_MAP_TYPE_ARRAY, 4, 4, N);
@@ -99,7 +99,7 @@ TEST(a_count_of_zero_does_nothing)
 	close(fd);
 }
 
-TEST(the_greatest_count_goes_to_the_kernel)
+TEST(the_largest_count_reaches_the_kernel)
 {
 	COVERS(bpf_map_lookup_batch, bpf_map_update_batch, bpf_map_delete_batch, bpf_map_lookup_and_delete_batch);
 	int fd = make_map(BPF_MAP_TYPE_HASH, 4, 4, 4);
@@ -118,7 +118,7 @@ TEST(the_greatest_count_goes_to_the_kernel)
 	close(fd);
 }
 
-TEST(flags_reach_the_kernel_and_no_count_is_refused)
+TEST(flags_reach_the_kernel_and_a_null_count_is_rejected)
 {
 	COVERS(bpf_map_update_batch, bpf_map_lookup_batch, bpf_map_delete_batch, bpf_map_lookup_and_delete_batch);
 	int fd = filled_map();
@@ -145,7 +145,7 @@ TEST(flags_reach_the_kernel_and_no_count_is_refused)
 	close(fd);
 }
 
-TEST(wild_descriptors_are_refused_by_every_batch_function)
+TEST(invalid_descriptors_are_rejected_by_every_batch_function)
 {
 	COVERS(bpf_map_update_batch, bpf_map_lookup_batch, bpf_map_delete_batch, bpf_map_lookup_and_delete_batch);
 	const int wild[] = { -1, 9999, wild_fd() };
@@ -163,13 +163,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_batch_is_written_and_read_back),
-		T(a_map_is_read_in_pieces_through_the_cursor),
+		T(a_map_is_read_in_several_batches),
 		T(a_batch_is_deleted),
 		T(a_batch_is_read_and_deleted),
 		T(a_count_of_zero_does_nothing),
-		T(the_greatest_count_goes_to_the_kernel),
-		T(flags_reach_the_kernel_and_no_count_is_refused),
-		T(wild_descriptors_are_refused_by_every_batch_function),
+		T(the_largest_count_reaches_the_kernel),
+		T(flags_reach_the_kernel_and_a_null_count_is_rejected),
+		T(invalid_descriptors_are_rejected_by_every_batch_function),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

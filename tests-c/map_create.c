@@ -11,7 +11,7 @@ static struct bpf_map_info info_of(int fd)
 	return info;
 }
 
-TEST(a_map_has_the_shape_asked_for)
+TEST(a_map_has_the_requested_type_and_sizes)
 {
 	COVERS(bpf_map_create);
 	int fd = assert_fd(bpf_map_create(BPF_MAP_TYPE_HASH, "shape", 12, 40, 5, NULL));
@@ -101,7 +101,7 @@ TEST(maps_hold_maps)
 	close(inner);
 }
 
-TEST(types_of_keys_and_values_come_from_btf)
+TEST(key_and_value_types_come_from_btf)
 {
 	COVERS(bpf_map_create);
 	char blob[512];
@@ -133,7 +133,7 @@ TEST(map_extra_sets_the_hashes_of_a_bloom_filter)
 	assert_fails(EINVAL, bpf_map_create(BPF_MAP_TYPE_BLOOM_FILTER, NULL, 0, 4, 8, &opts));
 }
 
-TEST(a_token_that_is_none_is_refused)
+TEST(an_invalid_token_is_rejected)
 {
 	COVERS(bpf_map_create);
 	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -146,7 +146,7 @@ TEST(a_token_that_is_none_is_refused)
 	assert_fails(kernel_knows("BPF_F_TOKEN_FD") ? EBADF : EINVAL, bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 4, 1, &opts));
 }
 
-TEST(an_exclusive_map_wants_a_program_hash_of_32_bytes)
+TEST(an_exclusive_map_requires_a_program_hash_of_32_bytes)
 {
 	COVERS(bpf_map_create);
 	char hash[32] = "any program but ours";
@@ -161,7 +161,7 @@ TEST(an_exclusive_map_wants_a_program_hash_of_32_bytes)
 	assert_fails(EFAULT, bpf_map_create(BPF_MAP_TYPE_ARRAY, "excl", 4, 4, 1, &opts));
 }
 
-TEST(a_refused_map_is_explained_where_the_kernel_can)
+TEST(a_rejected_map_is_logged_if_supported)
 {
 	COVERS(bpf_map_create);
 	char log[256];
@@ -186,7 +186,7 @@ TEST(a_refused_map_is_explained_where_the_kernel_can)
 	close(assert_fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 4, 1, &opts)));
 }
 
-TEST(nonsense_is_refused_by_the_kernel)
+TEST(invalid_maps_are_rejected_by_the_kernel)
 {
 	COVERS(bpf_map_create);
 	assert_fails(EINVAL, bpf_map_create(9999, NULL, 4, 4, 1, NULL));
@@ -199,17 +199,17 @@ TEST(nonsense_is_refused_by_the_kernel)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(a_map_has_the_shape_asked_for),
+		T(a_map_has_the_requested_type_and_sizes),
 		T(names_of_any_length_are_cut_at_15),
 		T(a_name_is_not_read_past_its_end),
 		T(options_reach_the_kernel),
 		T(maps_hold_maps),
-		T(types_of_keys_and_values_come_from_btf),
+		T(key_and_value_types_come_from_btf),
 		T(map_extra_sets_the_hashes_of_a_bloom_filter),
-		T(a_token_that_is_none_is_refused),
-		T(an_exclusive_map_wants_a_program_hash_of_32_bytes),
-		T(a_refused_map_is_explained_where_the_kernel_can),
-		T(nonsense_is_refused_by_the_kernel),
+		T(an_invalid_token_is_rejected),
+		T(an_exclusive_map_requires_a_program_hash_of_32_bytes),
+		T(a_rejected_map_is_logged_if_supported),
+		T(invalid_maps_are_rejected_by_the_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,7 @@ TEST(elements_are_stored_read_and_deleted)
 	close(fd);
 }
 
-TEST(update_flags_reach_the_kernel_whole)
+TEST(all_bits_of_update_flags_reach_the_kernel)
 {
 	COVERS(bpf_map_update_elem);
 	int fd = make_map(BPF_MAP_TYPE_HASH, 4, 8, 2);
@@ -68,7 +68,7 @@ TEST(lookup_and_delete_flags_reach_the_kernel)
 	close(fd);
 }
 
-TEST(keys_are_walked_to_the_end)
+TEST(get_next_key_returns_every_key)
 {
 	COVERS(bpf_map_get_next_key);
 	int fd = make_map(BPF_MAP_TYPE_ARRAY, 4, 4, 3);
@@ -105,7 +105,7 @@ TEST(a_frozen_map_cannot_be_written_from_user_space)
 	close(fd);
 }
 
-TEST(wild_descriptors_are_refused_by_every_element_function)
+TEST(invalid_descriptors_are_rejected_by_every_element_function)
 {
 	COVERS(bpf_map_lookup_elem, bpf_map_lookup_elem_flags, bpf_map_lookup_and_delete_elem, bpf_map_lookup_and_delete_elem_flags,
 	       bpf_map_update_elem, bpf_map_delete_elem, bpf_map_delete_elem_flags, bpf_map_get_next_key, bpf_map_freeze);
@@ -125,7 +125,7 @@ TEST(wild_descriptors_are_refused_by_every_element_function)
 	}
 }
 
-TEST(a_descriptor_that_is_no_map_is_refused)
+TEST(a_descriptor_that_is_not_a_map_is_rejected)
 {
 	COVERS(bpf_map_lookup_elem, bpf_map_freeze);
 	__u32 key = 0, value = 0;
@@ -136,7 +136,7 @@ TEST(a_descriptor_that_is_no_map_is_refused)
 	close(fd);
 }
 
-TEST(unmapped_keys_and_values_are_the_kernels_to_refuse)
+TEST(unmapped_keys_and_values_return_efault)
 {
 	COVERS(bpf_map_lookup_elem, bpf_map_update_elem, bpf_map_delete_elem, bpf_map_get_next_key);
 	int fd = make_map(BPF_MAP_TYPE_HASH, 4, 4, 1);
@@ -155,13 +155,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(elements_are_stored_read_and_deleted),
-		T(update_flags_reach_the_kernel_whole),
+		T(all_bits_of_update_flags_reach_the_kernel),
 		T(lookup_and_delete_flags_reach_the_kernel),
-		T(keys_are_walked_to_the_end),
+		T(get_next_key_returns_every_key),
 		T(a_frozen_map_cannot_be_written_from_user_space),
-		T(wild_descriptors_are_refused_by_every_element_function),
-		T(a_descriptor_that_is_no_map_is_refused),
-		T(unmapped_keys_and_values_are_the_kernels_to_refuse),
+		T(invalid_descriptors_are_rejected_by_every_element_function),
+		T(a_descriptor_that_is_not_a_map_is_rejected),
+		T(unmapped_keys_and_values_return_efault),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,7 @@ static int raw_tp_link(int prog)
 	return assert_fd(bpf_raw_tracepoint_open("sys_enter", prog));
 }
 
-TEST(our_objects_are_found_by_walking_the_ids)
+TEST(objects_are_found_by_iterating_over_ids)
 {
 	COVERS(bpf_map_get_next_id, bpf_prog_get_next_id, bpf_btf_get_next_id);
 	char blob[512];
@@ -30,7 +30,7 @@ TEST(our_objects_are_found_by_walking_the_ids)
 	close(map);
 }
 
-TEST(the_end_of_the_ids_leaves_the_output_alone)
+TEST(after_the_last_id_the_output_is_unchanged)
 {
 	COVERS(bpf_map_get_next_id, bpf_prog_get_next_id, bpf_btf_get_next_id, bpf_link_get_next_id);
 	__u32 next = 77;
@@ -104,7 +104,7 @@ TEST(btf_is_opened_by_id)
 	assert_ok(bpf_btf_get_info_by_fd(btf, &info, &len));
 	close(assert_fd(bpf_btf_get_fd_by_id(info.id)));
 	close(assert_fd(bpf_btf_get_fd_by_id_opts(info.id, &opts)));
-	/* Only this function sends a token. A kernel without tokens knows neither the flag nor the field. */
+	/* Only this function sends a token. A kernel without tokens knows neither the flag nor the member. */
 	opts.open_flags = BPF_F_TOKEN_FD;
 	opts.token_fd = null;
 	assert_fails_either(EINVAL, E2BIG, bpf_btf_get_fd_by_id_opts(info.id, &opts));
@@ -114,7 +114,7 @@ TEST(btf_is_opened_by_id)
 	assert_fails(ENOENT, bpf_btf_get_fd_by_id_opts(INT_MAX, NULL));
 }
 
-TEST(a_link_is_walked_to_and_opened_by_id)
+TEST(a_link_is_found_and_opened_by_id)
 {
 	COVERS(bpf_link_get_next_id, bpf_link_get_fd_by_id, bpf_link_get_fd_by_id_opts);
 	int prog = load_return(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 0);
@@ -140,12 +140,12 @@ TEST(a_link_is_walked_to_and_opened_by_id)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(our_objects_are_found_by_walking_the_ids),
-		T(the_end_of_the_ids_leaves_the_output_alone),
+		T(objects_are_found_by_iterating_over_ids),
+		T(after_the_last_id_the_output_is_unchanged),
 		T(a_map_is_opened_by_id),
 		T(a_program_is_opened_by_id),
 		T(btf_is_opened_by_id),
-		T(a_link_is_walked_to_and_opened_by_id),
+		T(a_link_is_found_and_opened_by_id),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,7 @@
 /* Information about an object: the untyped function, its four typed variants, and the length, an input and an output. */
 #include "support.h"
 
-TEST(each_form_describes_its_object)
+TEST(every_function_describes_its_object)
 {
 	COVERS(bpf_obj_get_info_by_fd, bpf_map_get_info_by_fd, bpf_prog_get_info_by_fd, bpf_link_get_info_by_fd);
 	int map = make_map(BPF_MAP_TYPE_ARRAY, 4, 4, 1);
@@ -34,7 +34,7 @@ TEST(each_form_describes_its_object)
 	close(map);
 }
 
-TEST(a_short_length_cuts_and_a_long_one_comes_back_shorter)
+TEST(a_short_length_truncates_and_a_long_one_is_reduced)
 {
 	COVERS(bpf_obj_get_info_by_fd);
 	int map = make_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
@@ -67,7 +67,7 @@ TEST(a_short_length_cuts_and_a_long_one_comes_back_shorter)
 	close(map);
 }
 
-TEST(bad_arguments_are_refused_by_every_form)
+TEST(invalid_arguments_are_rejected_by_every_function)
 {
 	COVERS(bpf_obj_get_info_by_fd, bpf_map_get_info_by_fd, bpf_prog_get_info_by_fd, bpf_btf_get_info_by_fd, bpf_link_get_info_by_fd);
 	const int wild[] = { -1, 9999, wild_fd() };
@@ -76,7 +76,7 @@ TEST(bad_arguments_are_refused_by_every_form)
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), map = make_map(BPF_MAP_TYPE_ARRAY, 4, 4, 1);
 
 	for (size_t i = 0; i < ARRAY_SIZE(wild); i++) {
-		/* The descriptor that was free above is that of null by now; -1 and 9999 are still invalid. */
+		/* `null` now has the number that was free above; -1 and 9999 are still invalid. */
 		int fd = i < 2 ? wild[i] : wild_fd();
 
 		assert_fails_either(EBADF, EBADFD, bpf_obj_get_info_by_fd(fd, info, &len));
@@ -100,9 +100,9 @@ TEST(bad_arguments_are_refused_by_every_form)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(each_form_describes_its_object),
-		T(a_short_length_cuts_and_a_long_one_comes_back_shorter),
-		T(bad_arguments_are_refused_by_every_form),
+		T(every_function_describes_its_object),
+		T(a_short_length_truncates_and_a_long_one_is_reduced),
+		T(invalid_arguments_are_rejected_by_every_function),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

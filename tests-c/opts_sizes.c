@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Options structs of older and newer callers on the running kernel. (scripted_opts_sizes.c has every struct at every size.) */
+/* Opts structs of older and newer callers on the running kernel. (scripted_opts_sizes.c has every struct at every size.) */
 #include "support.h"
 
 static const struct bpf_insn good[] = { MOV_IMM(0, 3), EXIT() };
 
-/* The struct of a caller that knows only the fields before a given one. An unmapped page follows it. */
-#define OLDER(opts, next_field) ({ \
-	size_t len_ = offsetof(__typeof__(opts), next_field); \
+/* The struct of a caller that knows only the members before a given one. An unmapped page follows it. */
+#define OLDER(opts, next_member) ({ \
+	size_t len_ = offsetof(__typeof__(opts), next_member); \
 	(opts).sz = len_; \
 	memcpy(before_guard(len_), &(opts), len_); \
 	before_guard(len_); \
 })
 
-TEST(an_older_callers_struct_ends_where_memory_ends)
+TEST(an_older_callers_struct_is_not_read_past_its_end)
 {
 	COVERS(bpf_map_create, bpf_prog_load, bpf_prog_test_run_opts, bpf_map_update_batch, bpf_map_get_fd_by_id_opts);
 	LIBBPF_OPTS(bpf_map_create_opts, map_opts, .map_flags = BPF_F_NO_PREALLOC);
@@ -32,7 +32,7 @@ TEST(an_older_callers_struct_ends_where_memory_ends)
 	close(map);
 }
 
-TEST(outputs_are_written_only_where_the_caller_has_room)
+TEST(outputs_are_written_only_within_the_callers_struct)
 {
 	COVERS(bpf_prog_test_run_opts, bpf_prog_load, bpf_btf_load);
 	int prog = load_return(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 3);
@@ -51,7 +51,7 @@ TEST(outputs_are_written_only_where_the_caller_has_room)
 		for (size_t i = sz; i < sizeof(run); i++)
 			assert_int_equal(((unsigned char *)&run)[i], 0xee);
 	}
-	/* log_true_size is after the other fields of the log. */
+	/* log_true_size is after the other members of the log. */
 	for (size_t sz = offsetof(struct bpf_prog_load_opts, log_true_size); sz <= sizeof(load); sz++) {
 		memset(&load, 0, sizeof(load));
 		load.log_level = 1;
@@ -77,7 +77,7 @@ TEST(outputs_are_written_only_where_the_caller_has_room)
 	close(prog);
 }
 
-TEST(a_newer_caller_may_set_only_what_we_know)
+TEST(a_newer_caller_may_set_only_known_members)
 {
 	COVERS(bpf_map_create, bpf_prog_load, bpf_prog_query_opts);
 	struct { struct bpf_map_create_opts opts; __u64 newer[4]; } map = { .opts.sz = sizeof(map) };
@@ -103,7 +103,7 @@ TEST(a_newer_caller_may_set_only_what_we_know)
 	assert_true(query_ret == -EINVAL && query_errno == EINVAL);
 }
 
-TEST(a_log_of_a_map_is_checked_like_any_options)
+TEST(log_opts_are_checked_like_every_opts_struct)
 {
 	COVERS(bpf_map_create);
 	struct { struct bpf_log_opts opts; __u64 newer; } log = { .opts.sz = sizeof(log), .newer = 1 };
@@ -117,10 +117,10 @@ TEST(a_log_of_a_map_is_checked_like_any_options)
 	close(assert_fd_at_last(bpf_map_create(BPF_MAP_TYPE_ARRAY, "log", 4, 4, 1, &opts)));
 }
 
-TEST(the_macros_make_what_they_say)
+TEST(the_macros_initialise_opts_structs)
 {
 	COVERS(bpf_map_create);
-	/* Everything not initialised is zero, including padding, and a reset clears all fields. */
+	/* Everything not initialised is zero, including padding, and a reset clears all members. */
 	struct bpf_map_create_opts zero;
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = 5, .numa_node = 6);
 	DECLARE_LIBBPF_OPTS(bpf_link_create_opts, other);
@@ -141,11 +141,11 @@ TEST(the_macros_make_what_they_say)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(an_older_callers_struct_ends_where_memory_ends),
-		T(outputs_are_written_only_where_the_caller_has_room),
-		T(a_newer_caller_may_set_only_what_we_know),
-		T(a_log_of_a_map_is_checked_like_any_options),
-		T(the_macros_make_what_they_say),
+		T(an_older_callers_struct_is_not_read_past_its_end),
+		T(outputs_are_written_only_within_the_callers_struct),
+		T(a_newer_caller_may_set_only_known_members),
+		T(log_opts_are_checked_like_every_opts_struct),
+		T(the_macros_initialise_opts_structs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,19 +80,19 @@ TEST(file_flags_restrict_what_is_opened)
 	unmount_own(dir);
 }
 
-TEST(a_path_is_taken_relative_to_a_folder)
+TEST(a_path_is_relative_to_path_fd)
 {
 	COVERS(bpf_obj_get_opts, bpf_obj_pin_opts);
 	mount_bpffs("map");
 	int map = make_map(BPF_MAP_TYPE_ARRAY, 4, 4, 1);
-	int folder = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	LIBBPF_OPTS(bpf_obj_pin_opts, pin, .file_flags = BPF_F_PATH_FD, .path_fd = folder);
-	LIBBPF_OPTS(bpf_obj_get_opts, get, .file_flags = BPF_F_PATH_FD, .path_fd = folder);
+	int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	LIBBPF_OPTS(bpf_obj_pin_opts, pin, .file_flags = BPF_F_PATH_FD, .path_fd = dir_fd);
+	LIBBPF_OPTS(bpf_obj_get_opts, get, .file_flags = BPF_F_PATH_FD, .path_fd = dir_fd);
 
 	if (!kernel_knows("BPF_F_PATH_FD")) {
 		assert_fails(EINVAL, bpf_obj_pin_opts(map, "map", &pin));
 		assert_fails(EINVAL, bpf_obj_get_opts("map", &get));
-		close(folder);
+		close(dir_fd);
 		close(map);
 		unmount_own(dir);
 		skip_test("this kernel has no BPF_F_PATH_FD (EINVAL, as expected)");
@@ -108,11 +108,11 @@ TEST(a_path_is_taken_relative_to_a_folder)
 	get.path_fd = 9999;
 	assert_fails(EBADF, bpf_obj_get_opts("map", &get));
 	unlink(path);
-	close(folder);
+	close(dir_fd);
 	unmount_own(dir);
 }
 
-TEST(bad_paths_and_descriptors_are_refused)
+TEST(invalid_paths_and_descriptors_are_rejected)
 {
 	COVERS(bpf_obj_pin, bpf_obj_get, bpf_obj_pin_opts, bpf_obj_get_opts);
 	mount_bpffs("sub/map");
@@ -143,7 +143,7 @@ TEST(bad_paths_and_descriptors_are_refused)
 	unmount_own(dir);
 }
 
-TEST(only_a_bpf_file_system_holds_pins)
+TEST(objects_are_pinned_only_in_bpffs)
 {
 	COVERS(bpf_obj_pin);
 	char *plain = mount_own("tmpfs", NULL);
@@ -165,9 +165,9 @@ int main(void)
 		T(a_pinned_map_outlives_its_descriptor),
 		T(programs_and_links_are_pinned_too),
 		T(file_flags_restrict_what_is_opened),
-		T(a_path_is_taken_relative_to_a_folder),
-		T(bad_paths_and_descriptors_are_refused),
-		T(only_a_bpf_file_system_holds_pins),
+		T(a_path_is_relative_to_path_fd),
+		T(invalid_paths_and_descriptors_are_rejected),
+		T(objects_are_pinned_only_in_bpffs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

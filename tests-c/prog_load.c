@@ -47,7 +47,7 @@ TEST(names_of_any_length_are_cut_at_15)
 	assert_fails(EINVAL, bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "a b", "GPL", good, ARRAY_SIZE(good), NULL));
 }
 
-TEST(the_log_of_a_good_program_comes_only_if_asked_for)
+TEST(a_valid_program_is_logged_only_on_request)
 {
 	COVERS(bpf_prog_load);
 	char log[4096] = "";
@@ -65,7 +65,7 @@ TEST(the_log_of_a_good_program_comes_only_if_asked_for)
 		assert_int_equal(opts.log_true_size, 0);
 }
 
-TEST(a_refused_program_is_explained_even_at_level_0)
+TEST(a_rejected_program_is_logged_even_at_level_0)
 {
 	COVERS(bpf_prog_load);
 	char log[4096] = "";
@@ -79,7 +79,7 @@ TEST(a_refused_program_is_explained_even_at_level_0)
 	assert_non_null(strstr(log, "R0 !read_ok"));
 }
 
-TEST(a_log_too_small_is_enospc_and_its_true_size_is_told)
+TEST(too_small_a_log_is_enospc_with_its_true_size)
 {
 	COVERS(bpf_prog_load);
 	char log[64];
@@ -175,7 +175,7 @@ TEST(the_licence_decides_which_helpers_may_be_called)
 	assert_true(ret == -EINVAL && errno == EINVAL);
 }
 
-TEST(maps_are_found_through_the_array_of_descriptors)
+TEST(maps_are_found_through_fd_array)
 {
 	COVERS(bpf_prog_load);
 	int map = make_map(BPF_MAP_TYPE_ARRAY, 4, 4, 1);
@@ -202,7 +202,7 @@ TEST(maps_are_found_through_the_array_of_descriptors)
 	close(map);
 }
 
-TEST(maps_of_a_counted_array_are_bound_unasked)
+TEST(fd_array_cnt_binds_all_maps)
 {
 	COVERS(bpf_prog_load);
 	int map = make_map(BPF_MAP_TYPE_ARRAY, 4, 4, 1);
@@ -224,7 +224,7 @@ TEST(maps_of_a_counted_array_are_bound_unasked)
 	close(map);
 }
 
-TEST(function_records_come_with_the_program)
+TEST(func_info_is_loaded_with_the_program)
 {
 	COVERS(bpf_prog_load);
 	char blob[512];
@@ -265,16 +265,16 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_program_is_loaded),
 		T(names_of_any_length_are_cut_at_15),
-		T(the_log_of_a_good_program_comes_only_if_asked_for),
-		T(a_refused_program_is_explained_even_at_level_0),
-		T(a_log_too_small_is_enospc_and_its_true_size_is_told),
+		T(a_valid_program_is_logged_only_on_request),
+		T(a_rejected_program_is_logged_even_at_level_0),
+		T(too_small_a_log_is_enospc_with_its_true_size),
 		T(log_arguments_must_agree),
 		T(counts_and_attempts_are_checked),
 		T(options_reach_the_kernel),
 		T(the_licence_decides_which_helpers_may_be_called),
-		T(maps_are_found_through_the_array_of_descriptors),
-		T(maps_of_a_counted_array_are_bound_unasked),
-		T(function_records_come_with_the_program),
+		T(maps_are_found_through_fd_array),
+		T(fd_array_cnt_binds_all_maps),
+		T(func_info_is_loaded_with_the_program),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,7 +92,7 @@ TEST(a_failing_move_closes_the_low_descriptor)
 	}
 }
 
-TEST(higher_descriptors_stay_where_they_are)
+TEST(higher_descriptors_are_not_moved)
 {
 	COVERS_ALL();
 	static const int numbers[] = { 3, 4, 1000, INT_MAX };
@@ -105,7 +105,7 @@ TEST(higher_descriptors_stay_where_they_are)
 		}
 }
 
-TEST(errors_come_back_negative_and_in_errno)
+TEST(errors_are_returned_negative_and_in_errno)
 {
 	COVERS_ALL();
 	static const int errors[] = { EPERM, EINTR, EMFILE, ENOSYS, 524, 4095 };
@@ -122,8 +122,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_low_descriptor_is_moved_to_3_or_above),
 		T(a_failing_move_closes_the_low_descriptor),
-		T(higher_descriptors_stay_where_they_are),
-		T(errors_come_back_negative_and_in_errno),
+		T(higher_descriptors_are_not_moved),
+		T(errors_are_returned_negative_and_in_errno),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,7 +137,7 @@ static void backport_body(void)
 	child_check(!zero(last_call()->attr + 28, 16));
 }
 
-TEST(an_old_release_with_newer_accounting_is_left_alone)
+TEST(an_old_release_with_cgroup_accounting_keeps_its_limit)
 {
 	COVERS(bpf_map_create, libbpf_set_memlock_rlim);
 	in_child(backport_body);
@@ -229,7 +229,7 @@ static void common_body(void)
 	child_check(recorded->count == 4 && last_call()->cmd == BPF_MAP_CREATE);
 }
 
-TEST(a_map_log_travels_in_the_common_attributes)
+TEST(a_map_log_is_sent_in_the_common_attributes)
 {
 	COVERS(bpf_map_create);
 	has_common = true;
@@ -285,9 +285,9 @@ int main(void)
 		T(on_5_11_and_later_a_map_is_one_call),
 		T(on_an_older_kernel_the_limit_is_set_once),
 		T(a_limit_of_zero_means_never),
-		T(an_old_release_with_newer_accounting_is_left_alone),
+		T(an_old_release_with_cgroup_accounting_keeps_its_limit),
 		T(before_4_15_names_are_not_sent),
-		T(a_map_log_travels_in_the_common_attributes),
+		T(a_map_log_is_sent_in_the_common_attributes),
 		T(without_common_attributes_the_plain_call_is_made),
 		T(no_log_level_silences_a_warning),
 	};

@@ -50,7 +50,7 @@ static size_t end_of(enum member member)
 
 #define LAST_TYPE 70
 
-TEST(what_lies_after_the_types_own_member_must_be_zero)
+TEST(bytes_after_the_types_own_member_must_be_zero)
 {
 	COVERS(bpf_link_create);
 	const size_t known = END(uprobe_multi.path_fd);
@@ -60,7 +60,7 @@ TEST(what_lies_after_the_types_own_member_must_be_zero)
 
 		script_value(9);
 		for (size_t at = end; at < known; at++) {
-			/* These two have tests of their own. */
+			/* These two are covered by other tests. */
 			if (at >= offsetof(struct bpf_link_create_opts, iter_info_len) && at < offsetof(struct bpf_link_create_opts, perf_event))
 				continue;
 			/* Padding after flags must be zero too. */
@@ -101,7 +101,7 @@ static void expect(int type, const struct bpf_link_create_opts *opts, __u32 flag
 
 	script_value(9);
 	if (bpf_link_create(5, 6, type, opts) != 9)
-		fail_msg("attach type %d was refused: errno %d", type, errno);
+		fail_msg("attach type %d was rejected: errno %d", type, errno);
 	memcpy(want, (__u32[]){ 5, 6, type, flags }, 16);
 	for (size_t i = 0; i < n; i++) {
 		__u32 small = words[i].value;
@@ -172,7 +172,7 @@ TEST(each_type_sends_its_member)
 	}
 }
 
-TEST(a_target_type_goes_alone)
+TEST(target_btf_id_excludes_other_members)
 {
 	COVERS(bpf_link_create);
 	LIBBPF_OPTS(bpf_link_create_opts, target, .flags = 1, .target_btf_id = 2);
@@ -193,12 +193,12 @@ TEST(a_target_type_goes_alone)
 	}
 }
 
-static int refusal;
+static int rejection;
 
 static long no_links(struct bpf_call *call, int number)
 {
 	(void)number;
-	return call->cmd == BPF_LINK_CREATE ? -refusal : 9;
+	return call->cmd == BPF_LINK_CREATE ? -rejection : 9;
 }
 
 TEST(typed_tracing_falls_back_to_a_raw_tracepoint)
@@ -213,7 +213,7 @@ TEST(typed_tracing_falls_back_to_a_raw_tracepoint)
 		bool falls = type == BPF_TRACE_RAW_TP || type == BPF_LSM_MAC || type == BPF_TRACE_FENTRY || type == BPF_TRACE_FEXIT ||
 			     type == BPF_MODIFY_RETURN;
 
-		refusal = EINVAL;
+		rejection = EINVAL;
 		script(no_links);
 		if (falls) {
 			assert_int_equal(bpf_link_create(5, 0, type, &plain), 9);
@@ -234,7 +234,7 @@ TEST(typed_tracing_falls_back_to_a_raw_tracepoint)
 		assert_fails(EINVAL, bpf_link_create(5, 0, type, &target));
 		assert_fails(EINVAL, bpf_link_create(5, 0, type, &cookie));
 		assert_fails(EINVAL, bpf_link_create(5, 0, type, &flags));
-		refusal = EPERM;
+		rejection = EPERM;
 		assert_fails(EPERM, bpf_link_create(5, 0, type, &plain));
 		assert_int_equal(count_of(BPF_RAW_TRACEPOINT_OPEN), 0);
 	}
@@ -243,9 +243,9 @@ TEST(typed_tracing_falls_back_to_a_raw_tracepoint)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(what_lies_after_the_types_own_member_must_be_zero),
+		T(bytes_after_the_types_own_member_must_be_zero),
 		T(each_type_sends_its_member),
-		T(a_target_type_goes_alone),
+		T(target_btf_id_excludes_other_members),
 		T(typed_tracing_falls_back_to_a_raw_tracepoint),
 	};
 

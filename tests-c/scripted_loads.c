@@ -30,7 +30,7 @@ static int load_busy(int answers, int attempts)
 	return bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, 2, &opts);
 }
 
-TEST(eagain_is_repeated_as_often_as_asked)
+TEST(eagain_is_retried_up_to_the_number_of_attempts)
 {
 	COVERS(bpf_prog_load);
 	static const struct { int attempts, calls; } cases[] = { { 0, 5 }, { 1, 1 }, { 2, 2 }, { 5, 5 }, { 30, 30 } };
@@ -58,7 +58,7 @@ TEST(eagain_is_repeated_as_often_as_asked)
 	assert_int_equal(recorded->count, 5);
 }
 
-TEST(other_answers_are_not_repeated)
+TEST(other_errors_are_not_retried)
 {
 	COVERS(bpf_prog_load);
 	static const int errors[] = { EINTR, ENOMEM, EPERM, EINVAL, E2BIG, EBUSY };
@@ -72,7 +72,7 @@ TEST(other_answers_are_not_repeated)
 
 /* ---- rejected before the system call ---- */
 
-TEST(bad_arguments_never_reach_the_kernel)
+TEST(invalid_arguments_never_reach_the_kernel)
 {
 	COVERS(bpf_prog_load, bpf_btf_load);
 	char log[8];
@@ -134,7 +134,7 @@ static long record_kernel(struct bpf_call *call, int number)
 	return after_repair ? after_repair : open_null();
 }
 
-TEST(longer_records_are_cut_to_what_the_kernel_knows)
+TEST(longer_records_are_truncated_to_the_kernels_size)
 {
 	COVERS(bpf_prog_load);
 	unsigned char func[24], line[40];
@@ -215,7 +215,7 @@ static long smaller_once(struct bpf_call *call, int number)
 	return -E2BIG;
 }
 
-TEST(records_too_many_for_memory_are_e2big)
+TEST(records_that_exceed_memory_are_e2big)
 {
 	COVERS(bpf_prog_load);
 #if SIZE_MAX > UINT32_MAX
@@ -234,7 +234,7 @@ TEST(records_too_many_for_memory_are_e2big)
 
 /* ---- the log ---- */
 
-static long refusing(struct bpf_call *call, int number)
+static long rejecting(struct bpf_call *call, int number)
 {
 	__u32 true_size = 100 + number;
 
@@ -243,13 +243,13 @@ static long refusing(struct bpf_call *call, int number)
 	return number == 0 ? -EACCES : -EINVAL;
 }
 
-TEST(a_refused_program_is_loaded_again_with_the_log)
+TEST(a_rejected_program_is_loaded_again_with_a_log)
 {
 	COVERS(bpf_prog_load);
 	char log[8];
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .log_buf = log, .log_size = sizeof(log), .log_true_size = 77);
 
-	script(refusing);
+	script(rejecting);
 	/* The result of the second call is returned. */
 	assert_fails(EINVAL, bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, 2, &opts));
 	assert_int_equal(recorded->count, 2);
@@ -263,7 +263,7 @@ TEST(a_refused_program_is_loaded_again_with_the_log)
 
 	/* With a level the first call sends the log buffer, and there is no second call. */
 	opts.log_level = 2;
-	script(refusing);
+	script(rejecting);
 	assert_fails(EACCES, bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", insns, 2, &opts));
 	assert_int_equal(recorded->count, 1);
 	assert_int_equal(opts.log_true_size, 100);
@@ -281,7 +281,7 @@ static long busy_in_the_second(struct bpf_call *call, int number)
 	return number == 0 ? -EACCES : -EAGAIN;
 }
 
-TEST(the_load_with_the_log_is_repeated_too)
+TEST(the_load_with_a_log_is_retried_too)
 {
 	COVERS(bpf_prog_load);
 	char log[8];
@@ -292,7 +292,7 @@ TEST(the_load_with_the_log_is_repeated_too)
 	assert_int_equal(recorded->count, 1 + 3);
 }
 
-static long refusing_btf(struct bpf_call *call, int number)
+static long rejecting_btf(struct bpf_call *call, int number)
 {
 	__u32 true_size = 100 + number;
 
@@ -301,13 +301,13 @@ static long refusing_btf(struct bpf_call *call, int number)
 	return number == 0 ? -EACCES : -EINVAL;
 }
 
-TEST(refused_btf_is_loaded_again_with_the_log)
+TEST(rejected_btf_is_loaded_again_with_a_log)
 {
 	COVERS(bpf_btf_load);
 	char log[8];
 	LIBBPF_OPTS(bpf_btf_load_opts, opts, .log_buf = log, .log_size = sizeof(log), .log_true_size = 77);
 
-	script(refusing_btf);
+	script(rejecting_btf);
 	assert_fails(EINVAL, bpf_btf_load("", 1, &opts));
 	assert_int_equal(recorded->count, 2);
 	assert_int_equal(u32_at(recorded->calls[0].attr, 24), 0);
@@ -317,7 +317,7 @@ TEST(refused_btf_is_loaded_again_with_the_log)
 	assert_true(u64_at(recorded->calls[1].attr, 8) == (uintptr_t)log);
 	assert_int_equal(opts.log_true_size, 101);
 	opts.log_level = 1;
-	script(refusing_btf);
+	script(rejecting_btf);
 	assert_fails(EACCES, bpf_btf_load("", 1, &opts));
 	assert_int_equal(recorded->count, 1);
 	/* EAGAIN does not cause BTF to be loaded again. */
@@ -328,15 +328,15 @@ TEST(refused_btf_is_loaded_again_with_the_log)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(eagain_is_repeated_as_often_as_asked),
-		T(other_answers_are_not_repeated),
-		T(bad_arguments_never_reach_the_kernel),
-		T(longer_records_are_cut_to_what_the_kernel_knows),
+		T(eagain_is_retried_up_to_the_number_of_attempts),
+		T(other_errors_are_not_retried),
+		T(invalid_arguments_never_reach_the_kernel),
+		T(longer_records_are_truncated_to_the_kernels_size),
 		T(each_kind_of_record_is_repaired_once),
-		T(records_too_many_for_memory_are_e2big),
-		T(a_refused_program_is_loaded_again_with_the_log),
-		T(the_load_with_the_log_is_repeated_too),
-		T(refused_btf_is_loaded_again_with_the_log),
+		T(records_that_exceed_memory_are_e2big),
+		T(a_rejected_program_is_loaded_again_with_a_log),
+		T(the_load_with_a_log_is_retried_too),
+		T(rejected_btf_is_loaded_again_with_a_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

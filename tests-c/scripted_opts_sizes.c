@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The sz protocol of every options struct, at every size from 0 to 16 bytes past its end: fields within sz are used,
- * fields that end after it are not, nothing past it is read or written, and a nonzero tail is rejected with a warning.
+ * The sz protocol of every opts struct, at every size from 0 to 16 bytes past its end: members within sz are used,
+ * members that end after it are not, nothing past it is read or written, and a nonzero tail is rejected with a warning.
  */
 #include "script.h"
 
@@ -13,12 +13,12 @@ struct field { __u16 offset, width; int attr; };
 
 struct subject {
 	const char *name;	/* of the struct */
-	size_t size, known;	/* sizeof, and the end of the last field */
+	size_t size, known;	/* sizeof, and the end of the last member */
 	int (*call)(void *opts);
 	bool common;		/* inputs go to the common attributes */
 	struct field in[FIELDS_MAX], out[5];
-	/* If sz ends within this field, its first bytes must be zero, as must all options of other attach types. */
-	size_t cut_refused;
+	/* If sz ends within this member, its first bytes must be zero, as must all options of other attach types. */
+	size_t cut_rejected;
 };
 
 #define IN(type, field, attr) { offsetof(struct type, field), sizeof(((struct type *)0)->field), attr }
@@ -220,7 +220,7 @@ static void must_call(const struct subject *s, void *opts, size_t sz)
 }
 
 /* A call that must be rejected with a warning before the system call. */
-static void must_refuse(const struct subject *s, void *opts, size_t sz)
+static void must_reject(const struct subject *s, void *opts, size_t sz)
 {
 	int ret;
 
@@ -238,7 +238,7 @@ static void must_refuse(const struct subject *s, void *opts, size_t sz)
 		fail_msg("the warning about %s does not name it: \"%s\"", s->name, text);
 }
 
-TEST(a_field_counts_only_if_sz_covers_all_of_it)
+TEST(a_member_is_used_only_if_sz_covers_all_of_it)
 {
 	COVERS_ALL();
 	unsigned char plain[ATTR_MAX], opts[OPTS_MAX] __attribute__((aligned(8))), before[OPTS_MAX];
@@ -251,7 +251,7 @@ TEST(a_field_counts_only_if_sz_covers_all_of_it)
 			/* The bytes after sz are not zero: they must not be read. */
 			memset(opts + (sz > s->known ? sz : s->known), 0xee, OPTS_MAX - (sz > s->known ? sz : s->known));
 			memcpy(before, opts, sizeof(opts));
-			if (s->cut_refused && sz > s->cut_refused && sz < s->cut_refused + 4) {
+			if (s->cut_rejected && sz > s->cut_rejected && sz < s->cut_rejected + 4) {
 				script(scribbling);
 				assert_fails(EINVAL, s->call(opts));
 				assert_int_equal(recorded->count, 0);
@@ -264,7 +264,7 @@ TEST(a_field_counts_only_if_sz_covers_all_of_it)
 	}
 }
 
-TEST(a_struct_may_end_where_memory_ends)
+TEST(a_struct_is_not_read_past_its_end)
 {
 	COVERS_ALL();
 	unsigned char plain[ATTR_MAX], opts[OPTS_MAX];
@@ -284,7 +284,7 @@ TEST(a_struct_may_end_where_memory_ends)
 	}
 }
 
-TEST(a_size_below_the_size_of_a_size_is_refused)
+TEST(an_sz_below_a_size_t_is_rejected)
 {
 	COVERS_ALL();
 	unsigned char opts[OPTS_MAX] __attribute__((aligned(8))), before[OPTS_MAX], plain[ATTR_MAX];
@@ -294,13 +294,13 @@ TEST(a_size_below_the_size_of_a_size_is_refused)
 		for (size_t sz = 0; sz < sizeof(size_t); sz++) {
 			fill(s, opts, sz);
 			memcpy(before, opts, sizeof(opts));
-			must_refuse(s, opts, sz);
+			must_reject(s, opts, sz);
 			assert_memory_equal(opts, before, sizeof(opts));
 		}
 	}
 }
 
-TEST(a_tail_that_is_not_zero_is_refused_at_every_byte)
+TEST(a_nonzero_byte_anywhere_in_the_tail_is_rejected)
 {
 	COVERS_ALL();
 	unsigned char opts[OPTS_MAX] __attribute__((aligned(8))), before[OPTS_MAX], plain[ATTR_MAX];
@@ -312,7 +312,7 @@ TEST(a_tail_that_is_not_zero_is_refused_at_every_byte)
 				fill(s, opts, sz);
 				opts[at] = 0x80;
 				memcpy(before, opts, sizeof(opts));
-				must_refuse(s, opts, sz);
+				must_reject(s, opts, sz);
 				assert_memory_equal(opts, before, sizeof(opts));
 			}
 		}
@@ -322,10 +322,10 @@ TEST(a_tail_that_is_not_zero_is_refused_at_every_byte)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(a_field_counts_only_if_sz_covers_all_of_it),
-		T(a_struct_may_end_where_memory_ends),
-		T(a_size_below_the_size_of_a_size_is_refused),
-		T(a_tail_that_is_not_zero_is_refused_at_every_byte),
+		T(a_member_is_used_only_if_sz_covers_all_of_it),
+		T(a_struct_is_not_read_past_its_end),
+		T(an_sz_below_a_size_t_is_rejected),
+		T(a_nonzero_byte_anywhere_in_the_tail_is_rejected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,7 @@ static long scribbling(struct bpf_call *call, int number)
 #define FOR_BOTH(fails) for (int fails = 0; answer_value = fails ? -EDOM : 0, script(scribbling), fails < 2; fails++)
 #define EXPECT(fails, call) do { if (fails) assert_fails(EDOM, call); else assert_ok(call); } while (0)
 
-TEST(batch_counts_come_back_on_failure_too)
+TEST(batch_counts_are_returned_on_failure_too)
 {
 	COVERS(bpf_map_lookup_batch, bpf_map_lookup_and_delete_batch, bpf_map_update_batch, bpf_map_delete_batch);
 	char buf[8];
@@ -36,7 +36,7 @@ TEST(batch_counts_come_back_on_failure_too)
 	}
 }
 
-TEST(query_outputs_come_back_on_failure_too)
+TEST(query_outputs_are_returned_on_failure_too)
 {
 	COVERS(bpf_prog_query, bpf_prog_query_opts, bpf_task_fd_query);
 	FOR_BOTH(fails) {
@@ -63,7 +63,7 @@ TEST(query_outputs_come_back_on_failure_too)
 	}
 }
 
-TEST(test_run_outputs_come_back_on_failure_too)
+TEST(test_run_outputs_are_returned_on_failure_too)
 {
 	COVERS(bpf_prog_test_run_opts);
 	FOR_BOTH(fails) {
@@ -80,7 +80,7 @@ TEST(test_run_outputs_come_back_on_failure_too)
 	}
 }
 
-TEST(ids_and_lengths_come_back_on_success_only)
+TEST(ids_and_lengths_are_returned_only_on_success)
 {
 	COVERS(bpf_map_get_next_id, bpf_prog_get_next_id, bpf_btf_get_next_id, bpf_link_get_next_id, bpf_obj_get_info_by_fd,
 	       bpf_map_get_info_by_fd, bpf_prog_get_info_by_fd, bpf_btf_get_info_by_fd, bpf_link_get_info_by_fd);
@@ -123,7 +123,7 @@ TEST(a_stream_read_returns_the_number_of_bytes)
 	assert_returns(0, bpf_prog_stream_read(5, 1, buf, sizeof(buf), NULL));
 }
 
-TEST(a_null_where_an_output_belongs_is_einval_without_a_call)
+TEST(a_null_output_is_einval_without_a_call)
 {
 	COVERS(bpf_map_lookup_batch, bpf_map_lookup_and_delete_batch, bpf_map_update_batch, bpf_map_delete_batch, bpf_map_get_next_id,
 	       bpf_prog_get_next_id, bpf_btf_get_next_id, bpf_link_get_next_id, bpf_obj_get_info_by_fd, bpf_map_get_info_by_fd,
@@ -156,7 +156,7 @@ TEST(a_null_where_an_output_belongs_is_einval_without_a_call)
 	assert_true(len == 1 && id == 1 && type == 1 && offset == 1 && addr == 1);
 }
 
-TEST(two_ways_to_name_one_thing_are_einval_without_a_call)
+TEST(conflicting_members_are_einval_without_a_call)
 {
 	COVERS(bpf_prog_attach_opts, bpf_prog_detach_opts, bpf_link_update);
 	LIBBPF_OPTS(bpf_prog_attach_opts, attach, .relative_fd = 1, .relative_id = 1);
@@ -173,13 +173,13 @@ TEST(two_ways_to_name_one_thing_are_einval_without_a_call)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(batch_counts_come_back_on_failure_too),
-		T(query_outputs_come_back_on_failure_too),
-		T(test_run_outputs_come_back_on_failure_too),
-		T(ids_and_lengths_come_back_on_success_only),
+		T(batch_counts_are_returned_on_failure_too),
+		T(query_outputs_are_returned_on_failure_too),
+		T(test_run_outputs_are_returned_on_failure_too),
+		T(ids_and_lengths_are_returned_only_on_success),
 		T(a_stream_read_returns_the_number_of_bytes),
-		T(a_null_where_an_output_belongs_is_einval_without_a_call),
-		T(two_ways_to_name_one_thing_are_einval_without_a_call),
+		T(a_null_output_is_einval_without_a_call),
+		T(conflicting_members_are_einval_without_a_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,7 @@
 /* The two newest commands: reading a program's output stream, and associating a program with a struct_ops map. */
 #include "support.h"
 
-TEST(an_empty_stream_reads_as_nothing)
+TEST(reading_an_empty_stream_returns_0)
 {
 	COVERS(bpf_prog_stream_read);
 	int prog = load_return(BPF_PROG_TYPE_SOCKET_FILTER, 0, 0);
@@ -22,7 +22,7 @@ TEST(an_empty_stream_reads_as_nothing)
 	close(prog);
 }
 
-TEST(what_a_program_printed_is_read)
+TEST(the_output_of_a_program_is_read)
 {
 	COVERS(bpf_prog_stream_read);
 	/* 6.18 has it with a suffix, older and newer kernels without. */
@@ -59,7 +59,7 @@ TEST(what_a_program_printed_is_read)
 	int prog = bpf_prog_load(BPF_PROG_TYPE_SYSCALL, "prints", "GPL", insns, ARRAY_SIZE(insns), &load);
 
 	if (prog < 0)
-		fail_msg("the printing program is refused: %s\n%s", strerror(-prog), log);
+		fail_msg("the printing program is rejected: %s\n%s", strerror(-prog), log);
 	LIBBPF_OPTS(bpf_test_run_opts, run);
 
 	assert_ok(bpf_prog_test_run_opts(prog, &run));
@@ -80,7 +80,7 @@ TEST(what_a_program_printed_is_read)
 	close(map);
 }
 
-TEST(wild_descriptors_are_refused)
+TEST(invalid_descriptors_are_rejected)
 {
 	COVERS(bpf_prog_stream_read, bpf_prog_assoc_struct_ops);
 	const int wild[] = { -1, 9999, wild_fd() };
@@ -156,9 +156,9 @@ TEST(a_program_is_associated_with_a_struct_ops_map)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(an_empty_stream_reads_as_nothing),
-		T(what_a_program_printed_is_read),
-		T(wild_descriptors_are_refused),
+		T(reading_an_empty_stream_returns_0),
+		T(the_output_of_a_program_is_read),
+		T(invalid_descriptors_are_rejected),
 		T(only_a_struct_ops_map_is_associated),
 		T(a_program_is_associated_with_a_struct_ops_map),
 	};

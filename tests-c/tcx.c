@@ -58,7 +58,7 @@ TEST(programs_are_placed_before_and_after_each_other)
 	tear_down();
 }
 
-TEST(a_stale_revision_is_refused)
+TEST(a_stale_revision_is_rejected)
 {
 	COVERS(bpf_prog_attach_opts, bpf_prog_detach_opts);
 	set_up();
@@ -103,7 +103,7 @@ TEST(links_are_ordered_too)
 	tear_down();
 }
 
-TEST(a_device_that_is_not_there_is_refused)
+TEST(a_nonexistent_device_is_rejected)
 {
 	COVERS(bpf_prog_attach_opts, bpf_link_create, bpf_prog_query_opts);
 	set_up();
@@ -119,9 +119,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(programs_are_placed_before_and_after_each_other),
-		T(a_stale_revision_is_refused),
+		T(a_stale_revision_is_rejected),
 		T(links_are_ordered_too),
-		T(a_device_that_is_not_there_is_refused),
+		T(a_nonexistent_device_is_rejected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@
 
 static const char packet[64] = { 1, 2, 3 };
 
-TEST(a_program_runs_over_our_data)
+TEST(a_program_runs_on_the_given_data)
 {
 	COVERS(bpf_prog_test_run_opts);
 	int prog = load_return(BPF_PROG_TYPE_SCHED_CLS, 0, 42);
@@ -22,7 +22,7 @@ TEST(a_program_runs_over_our_data)
 	close(prog);
 }
 
-TEST(too_little_room_is_enospc_with_the_true_size)
+TEST(too_small_a_buffer_is_enospc_with_the_true_size)
 {
 	COVERS(bpf_prog_test_run_opts);
 	int prog = load_return(BPF_PROG_TYPE_SCHED_CLS, 0, 42);
@@ -39,7 +39,7 @@ TEST(too_little_room_is_enospc_with_the_true_size)
 	close(prog);
 }
 
-TEST(a_context_goes_in_and_comes_out)
+TEST(a_context_is_passed_in_and_returned)
 {
 	COVERS(bpf_prog_test_run_opts);
 	/* skb->cb[0] += 5; return skb->mark */
@@ -63,7 +63,7 @@ TEST(a_context_goes_in_and_comes_out)
 	close(prog);
 }
 
-TEST(bad_arguments_are_refused)
+TEST(invalid_arguments_are_rejected)
 {
 	COVERS(bpf_prog_test_run_opts);
 	int prog = load_return(BPF_PROG_TYPE_SCHED_CLS, 0, 0), map = make_map(BPF_MAP_TYPE_ARRAY, 4, 4, 1);
@@ -88,7 +88,7 @@ TEST(bad_arguments_are_refused)
 	close(prog);
 }
 
-TEST(a_raw_tracepoint_program_runs_on_the_cpu_named)
+TEST(a_raw_tracepoint_program_runs_on_the_given_cpu)
 {
 	COVERS(bpf_prog_test_run_opts);
 	int prog = load_return(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 5);
@@ -107,11 +107,11 @@ TEST(a_raw_tracepoint_program_runs_on_the_cpu_named)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(a_program_runs_over_our_data),
-		T(too_little_room_is_enospc_with_the_true_size),
-		T(a_context_goes_in_and_comes_out),
-		T(bad_arguments_are_refused),
-		T(a_raw_tracepoint_program_runs_on_the_cpu_named),
+		T(a_program_runs_on_the_given_data),
+		T(too_small_a_buffer_is_enospc_with_the_true_size),
+		T(a_context_is_passed_in_and_returned),
+		T(invalid_arguments_are_rejected),
+		T(a_raw_tracepoint_program_runs_on_the_given_cpu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@ static void no_such_command(int fd)
 	assert_fails(EINVAL, bpf_token_create(fd, NULL));
 }
 
-TEST(what_is_no_delegating_bpf_file_system_is_refused)
+TEST(only_a_delegating_bpffs_is_accepted)
 {
 	COVERS(bpf_token_create);
 	const int wild[] = { -1, 9999, wild_fd() };
@@ -73,7 +73,7 @@ static int receive_fd(int socket)
 	return fd;
 }
 
-enum { STEP_OK = 0, STEP_NAMESPACE = 10, STEP_OPEN, STEP_RECEIVE, STEP_FOLDER, STEP_UNTOKENED, STEP_TOKEN, STEP_MAP, STEP_PROG, STEP_BTF };
+enum { STEP_OK = 0, STEP_NAMESPACE = 10, STEP_OPEN, STEP_RECEIVE, STEP_DIR, STEP_UNTOKENED, STEP_TOKEN, STEP_MAP, STEP_PROG, STEP_BTF };
 
 /*
  * In user and mount namespaces of its own, without any privilege outside them:
@@ -84,7 +84,7 @@ enum { STEP_OK = 0, STEP_NAMESPACE = 10, STEP_OPEN, STEP_RECEIVE, STEP_FOLDER, S
 static int unprivileged_side(int socket, char *btf, size_t btf_size)
 {
 	struct bpf_insn insns[] = { MOV_IMM(0, 0), EXIT() };
-	int context, folder, token, fd;
+	int context, dir_fd, token, fd;
 
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
 		return STEP_NAMESPACE;
@@ -95,12 +95,12 @@ static int unprivileged_side(int socket, char *btf, size_t btf_size)
 	fd = receive_fd(socket);
 	if (fd < 0)
 		return STEP_RECEIVE;
-	folder = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (folder < 0)
-		return STEP_FOLDER;
+	dir_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0)
+		return STEP_DIR;
 	if (bpf_map_create(BPF_MAP_TYPE_HASH, "m", 4, 4, 1, NULL) != -EPERM)
 		return STEP_UNTOKENED;
-	token = bpf_token_create(folder, NULL);
+	token = bpf_token_create(dir_fd, NULL);
 	if (token < 3 || !(fcntl(token, F_GETFD) & FD_CLOEXEC))
 		return STEP_TOKEN;
 	LIBBPF_OPTS(bpf_map_create_opts, map, .map_flags = BPF_F_TOKEN_FD, .token_fd = token);
@@ -116,12 +116,12 @@ static int unprivileged_side(int socket, char *btf, size_t btf_size)
 	return fd < 3 ? STEP_BTF : STEP_OK;
 }
 
-TEST(a_token_lends_an_unprivileged_process_what_was_delegated)
+TEST(a_token_delegates_to_an_unprivileged_process)
 {
 	COVERS(bpf_token_create);
 	char blob[512];
 	size_t size = small_btf(blob, sizeof(blob));
-	int pair[2], status, context, folder;
+	int pair[2], status, context, dir_fd;
 
 	if (!kernel_knows("BPF_TOKEN_CREATE")) {
 		no_such_command(-1);
@@ -145,10 +145,10 @@ TEST(a_token_lends_an_unprivileged_process_what_was_delegated)
 		for (size_t i = 0; i < ARRAY_SIZE(options); i++)
 			syscall(FSCONFIG, context, SET_STRING, options[i], "any", 0);
 		syscall(FSCONFIG, context, CMD_CREATE, NULL, NULL, 0);
-		folder = syscall(FSMOUNT, context, 1 /* close-on-exec */, 0);
-		if (folder >= 0) {
-			send_fd(pair[0], folder);
-			close(folder);
+		dir_fd = syscall(FSMOUNT, context, 1 /* close-on-exec */, 0);
+		if (dir_fd >= 0) {
+			send_fd(pair[0], dir_fd);
+			close(dir_fd);
 		}
 		close(context);
 	}
@@ -163,8 +163,8 @@ TEST(a_token_lends_an_unprivileged_process_what_was_delegated)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(what_is_no_delegating_bpf_file_system_is_refused),
-		T(a_token_lends_an_unprivileged_process_what_was_delegated),
+		T(only_a_delegating_bpffs_is_accepted),
+		T(a_token_delegates_to_an_unprivileged_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,7 +74,7 @@ TEST(a_raw_tracepoint_takes_a_cookie)
 	opts.tp_name = "sys_enter";
 	opts.cookie = 0x123456789abcdef0;
 	if (reader < 0) {
-		/* Raw tracepoints have cookies since 6.10. Older kernels have neither the helper nor the field. */
+		/* Raw tracepoints have cookies since 6.10. Older kernels have neither the helper nor the member. */
 		assert_fails_either(EINVAL, E2BIG, bpf_raw_tracepoint_open_opts(prog, &opts));
 		close(prog);
 		close(map);
@@ -129,14 +129,14 @@ TEST(a_typed_raw_tracepoint_is_attached_without_a_name)
 	int prog = load_tracing(BPF_TRACE_RAW_TP, "btf_trace_sys_enter", 0);
 
 	if (prog < 0)
-		fail_msg("a typed raw tracepoint program is refused: %s", strerror(-prog));
+		fail_msg("a typed raw tracepoint program is rejected: %s", strerror(-prog));
 	close(assert_fd(bpf_raw_tracepoint_open(NULL, prog)));
 	/* Before 5.19 it falls back to a raw tracepoint. */
 	close(assert_fd_at_last(bpf_link_create(prog, 0, BPF_TRACE_RAW_TP, NULL)));
 	close(prog);
 }
 
-TEST(an_iterator_lists_what_it_iterates)
+TEST(an_iterator_lists_every_object)
 {
 	COVERS(bpf_iter_create, bpf_link_create);
 	/* bpf_seq_write(ctx->meta->seq, "x", 1) for every task. */
@@ -173,7 +173,7 @@ TEST(an_iterator_lists_what_it_iterates)
 	close(prog);
 }
 
-TEST(an_iterator_over_a_map_is_told_which)
+TEST(a_map_iterator_takes_a_map_fd)
 {
 	COVERS(bpf_link_create, bpf_iter_create);
 	__u32 id = kernel_btf_id("bpf_iter_bpf_map_elem", BTF_KIND_FUNC);
@@ -203,7 +203,7 @@ TEST(an_iterator_over_a_map_is_told_which)
 	close(map);
 }
 
-TEST(what_a_descriptor_traces_is_told)
+TEST(task_fd_query_reports_the_tracepoint)
 {
 	COVERS(bpf_task_fd_query);
 	int prog = load_return(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 0);
@@ -251,9 +251,9 @@ int main(void)
 		T(a_raw_tracepoint_takes_a_cookie),
 		T(typed_programs_are_attached_by_links),
 		T(a_typed_raw_tracepoint_is_attached_without_a_name),
-		T(an_iterator_lists_what_it_iterates),
-		T(an_iterator_over_a_map_is_told_which),
-		T(what_a_descriptor_traces_is_told),
+		T(an_iterator_lists_every_object),
+		T(a_map_iterator_takes_a_map_fd),
+		T(task_fd_query_reports_the_tracepoint),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

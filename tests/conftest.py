@@ -18,7 +18,7 @@ from harness import News
 
 CI = os.environ.get("CI") == "true"
 
-# What became of each test: "passed", "failed" or "skipped".
+# The result of each test: "passed", "failed" or "skipped".
 outcomes: dict[str, str] = {}
 # The skipped cases of a test, by the test and the reason.
 skips: dict[tuple[str, str], list[str]] = {}
@@ -115,7 +115,7 @@ def count(outcome: str) -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session, exitstatus) -> None:
-    # A file that skips itself is no error, but running nothing is.
+    # Skipping a file is allowed. Running no test is an error.
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and outcomes:
         session.exitstatus = 1 if count("failed") else 0
 

@@ -25,10 +25,10 @@ skip() {
         news "$1" "$2"
     fi
 }
-# A skip in CI too: the world outside has moved on, which no change of this tree has done.
+# Skipped in CI too: something outside this tree has changed, such as a package on the mirror.
 news() { skipped=$((skipped + 1)); echo "SKIP $1: $2"; }
 
-# have COMMAND...: whether all of them are there. (`command -v A B` asks for A alone in some shells.)
+# have COMMAND...: whether all of them are installed. (In some shells `command -v A B` looks only for A.)
 have() {
     for command; do command -v "$command" >/dev/null || return 1; done
 }
@@ -37,7 +37,7 @@ have() {
 # $lacking says why. (Those of the library itself are there, or it would not have been built.)
 crates() {
     lacking='' from=$root
-    # The source archive has not those of the generators, and says by its .cargo that there are no others.
+    # The source archive does not contain the generators' crates, and its .cargo/config.toml allows no others.
     if [ "${1:-}" = tools/generate ] && [ -d "$root/vendor" ]; then from=/; fi
     (cd "$from" && "${CARGO:-cargo}" fetch -q --locked --manifest-path "$root/${1:+$1/}Cargo.toml" \
         --target "$(rustc -vV | sed -n 's/^host: //p')") >"$work/crates" 2>&1 ||

@@ -33,7 +33,7 @@ for name in "LD_LIBRARY_PATH LD_PRELOAD MAKEFLAGS MFLAGS MAKELEVEL PKG_CONFIG_PA
 
 
 class News(pytest.skip.Exception):
-    """A skip in CI too: the world outside has moved on, which no change of this tree has done."""
+    """Skipped in CI too: something outside this tree has changed, such as a package on the mirror."""
 
 
 def news(reason: str) -> NoReturn:
@@ -46,7 +46,7 @@ def have(*commands: str) -> bool:
 
 
 def need(*commands: str) -> None:
-    """Skips the test where one of these commands is not installed."""
+    """Skips the test if one of these commands is not installed."""
     for command in commands:
         if not shutil.which(command):
             pytest.skip(f"{command} is not installed")
@@ -98,7 +98,7 @@ def version() -> str:
 
 def lacking_crates(member: str = "") -> str:
     """Why cargo can neither find nor fetch the crates of the workspace, or of a member's; empty if it can."""
-    # In the source archive, .cargo names the library's crates as all there are: not so for the generators.
+    # The source archive does not contain the generators' crates, and its .cargo/config.toml allows no others.
     directory = Path("/") if member and (ROOT / "vendor").is_dir() else ROOT
     host = next(line[6:] for line in succeeds("rustc", "-vV").splitlines() if line.startswith("host: "))
     manifest = ROOT / member / "Cargo.toml"

@@ -281,7 +281,7 @@ pub mod tests {
     }
 
     #[test]
-    fn what_a_file_says_is_read_in_every_class_and_byte_order() {
+    fn files_of_every_class_and_byte_order_are_read() {
         for (wide, big_endian) in [(true, false), (true, true), (false, false), (false, true)] {
             let file = Made {
                 wide,
@@ -301,7 +301,7 @@ pub mod tests {
     }
 
     #[test]
-    fn static_is_what_has_neither_interpreter_nor_name() {
+    fn a_file_without_interpreter_and_soname_is_static() {
         let is_static = |made: Made| Elf::new(&made.file()).unwrap().is_static();
         assert!(is_static(Made { ..MADE }));
         assert!(!is_static(Made { interpreter: Some("/lib/ld.so"), ..MADE }));
@@ -310,7 +310,7 @@ pub mod tests {
     }
 
     #[test]
-    fn kinds_are_told_apart() {
+    fn files_of_different_kinds_are_distinguished() {
         let files = [(true, false), (true, true), (false, false)]
             .map(|(wide, big_endian)| Made { wide, big_endian, ..MADE }.file());
         let kinds: Vec<_> = files.iter().map(|file| Elf::new(file).unwrap()).collect();
@@ -320,7 +320,7 @@ pub mod tests {
     }
 
     #[test]
-    fn other_files_are_none() {
+    fn other_files_are_rejected() {
         let file = Made { ..MADE }.file();
         for other in [&b""[..], b"\x7fEL", b"#!/bin/sh\nexit 0\n", &file[..17]] {
             assert!(Elf::new(other).is_none());
@@ -345,7 +345,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_file_cut_anywhere_is_read_to_its_end_and_no_further() {
+    fn a_truncated_file_is_not_read_past_its_end() {
         for file in [whole(true, false), whole(false, true)] {
             let all = walk(&file);
             for len in 0..file.len() {
@@ -355,7 +355,7 @@ pub mod tests {
     }
 
     #[test]
-    fn hostile_numbers_lead_nowhere() {
+    fn invalid_numbers_are_not_followed() {
         for original in [whole(true, false), whole(true, true), whole(false, false), whole(false, true)] {
             for at in 0..original.len() {
                 for (value, count) in [(0xff, 1), (0xff, 4), (0xff, 8), (0, 1), (0, 4), (0x7f, 8), (0x80, 1)] {
@@ -368,7 +368,7 @@ pub mod tests {
     }
 
     #[test]
-    fn as_many_versions_as_there_are_and_not_as_many_as_are_claimed() {
+    fn only_versions_within_the_file_are_read() {
         let made = Made { versions: &["LIBBPF_0.0.1", "LIBBPF_1.0.0"], ..MADE };
         let file = made.file();
         let count = {

@@ -50,7 +50,7 @@ impl<T: Copy> List<T> {
         if self.start.is_null() {
             return &[];
         }
-        // SAFETY: the first `len` values are initialized.
+        // SAFETY: the first `len` values are initialised.
         unsafe { slice::from_raw_parts(self.start, self.len) }
     }
 }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_its_parts() {
+    fn text_is_the_concatenation_of_its_parts() {
         assert_eq!(Text::new(&[]).unwrap().bytes(), b"");
         assert_eq!(Text::new(&[b"/a", b"", b"/b"]).unwrap().c_str(), c"/a/b");
     }

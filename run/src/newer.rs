@@ -56,7 +56,7 @@ const WITHOUT: [&[u8]; 12] = [
     b"ld64.so.",
 ];
 
-/// True if the program may load libbpf at startup. Otherwise the dynamic linker need not be asked.
+/// True if the program may load libbpf at startup. Otherwise the dynamic linker need not be run.
 pub fn may_use_libbpf(program: &Elf) -> bool {
     program.needed().any(|name| !WITHOUT.iter().any(|prefix| name.starts_with(prefix)))
 }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_release() {
+    fn invalid_releases_are_rejected() {
         for name in ["", "LIBBPF_", "LIBBPF_1.7", "LIBBPF_1.7.0.1", "LIBBPF_1..0", "LIBBPF_1.a.0", "LIBBPF_1.-1.0"] {
             assert_eq!(Release::new(name.as_bytes()), None, "{name}");
         }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_of_a_library() {
+    fn the_newest_release_of_a_library_is_found() {
         let newest = |versions| {
             let file = Made { versions, ..MADE }.file();
             Release::newest(&Elf::new(&file).unwrap()).map(|release| String::from_utf8_lossy(release.name).into_owned())
@@ -133,16 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn programs_of_the_c_library_alone_are_not_asked_about() {
-        let asked = |needed| may_use_libbpf(&Elf::new(&Made { needed, ..MADE }.file()).unwrap());
-        assert!(!asked(&[]));
-        assert!(!asked(&["libm.so.6", "libstdc++.so.6", "libc.so.6", "ld-linux-x86-64.so.2"]));
-        assert!(asked(&["libbpf.so.1", "libc.so.6"]));
-        assert!(asked(&["libc.so.6", "libxdp.so.1"]));
+    fn programs_that_need_only_the_c_library_do_not_use_libbpf() {
+        let may_use = |needed| may_use_libbpf(&Elf::new(&Made { needed, ..MADE }.file()).unwrap());
+        assert!(!may_use(&[]));
+        assert!(!may_use(&["libm.so.6", "libstdc++.so.6", "libc.so.6", "ld-linux-x86-64.so.2"]));
+        assert!(may_use(&["libbpf.so.1", "libc.so.6"]));
+        assert!(may_use(&["libc.so.6", "libxdp.so.1"]));
     }
 
     #[test]
-    fn dynamic_linkers_that_list() {
+    fn dynamic_linkers_that_can_list_libraries_are_recognised() {
         for name in ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-i386.so.1", "/lib/ld64.so.1", "/system/bin/linker64"]
         {
             assert!(lists(name.as_bytes()), "{name}");
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_of_the_system() {
+    fn system_directories_are_recognised() {
         for path in ["/lib/ld.so", "/lib64/ld.so", "/usr/lib/ld.so", "/usr/lib/x86_64-linux-gnu/ld.so", "/libx32/ld.so"]
         {
             assert!(in_system_directory(path.as_bytes()), "{path}");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn libbpf_in_a_list() {
+    fn libbpf_is_found_in_the_list_of_a_dynamic_linker() {
         let list = b"\tlinux-vdso.so.1 (0x00007ffd)\n\tlibbpf.so.1 => /a b/libbpf.so.1 (0x00007f)\n\
             \tlibc.so.6 => /lib/libc.so.6 (0x00007f)\n\t/lib64/ld-linux-x86-64.so.2 (0x00007f)\n";
         assert_eq!(libbpf(list), Some(&b"/a b/libbpf.so.1"[..]));

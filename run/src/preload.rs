@@ -3,7 +3,7 @@
 
 use crate::list::{NoMemory, Text};
 
-/// How the dynamic linker is told to preload the library.
+/// The variables that make the dynamic linker preload the library.
 pub struct Preload<'a> {
     /// For LD_PRELOAD.
     name: &'a [u8],
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_preloaded_already_stays_in_front() {
+    fn libraries_already_preloaded_stay_in_front() {
         let change = |entry| changed("/usr/lib", entry);
         assert_eq!(change("LD_PRELOAD=").unwrap(), "LD_PRELOAD=/usr/lib/libsysbpf.so.1");
         assert_eq!(change("LD_PRELOAD=libasan.so").unwrap(), "LD_PRELOAD=libasan.so:/usr/lib/libsysbpf.so.1");
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn within_itself_nothing_is_added() {
+    fn a_library_already_listed_is_not_added_again() {
         for entry in ["LD_PRELOAD=/usr/lib/libsysbpf.so.1", "LD_PRELOAD=a /usr/lib/libsysbpf.so.1:b"] {
             assert_eq!(changed("/usr/lib", entry), None);
         }
@@ -100,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn every_other_entry_stays() {
+    fn other_entries_are_unchanged() {
         for entry in ["", "LD_PRELOAD", "LD_PRELOADED=x", "ld_preload=x", "LD_LIBRARY_PATH=/x y", "a.b=1", "\u{e4}"] {
             assert_eq!(changed("/usr/lib", entry), None, "{entry}");
         }
     }
 
     #[test]
-    fn what_cannot_be_named_is_refused() {
+    fn paths_that_cannot_be_written_are_rejected() {
         for path in ["/a:b/l", "/a$b/l", "/a b;c/l"] {
             assert!(Preload::new(b"", SONAME, path.as_bytes()).is_err(), "{path}");
         }

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_directory_of_path_that_has_it() {
+    fn the_first_match_in_path_is_used() {
         let there = ["/b/ls", "/c/ls", "./here"];
         assert_eq!(find("ls", Some("/a:/b:/c"), &there).unwrap(), "/b/ls");
         assert_eq!(find("here", Some("/a::/c"), &there).unwrap(), "./here");
@@ -88,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_executed_is_found_last() {
+    fn files_that_may_not_be_executed_are_a_last_resort() {
         assert_eq!(find("ls", Some("/a:/denied1:/denied2:/b"), &["/b/ls"]).unwrap(), "/b/ls");
         assert_eq!(find("ls", Some("/a:/denied1:/denied2:/b"), &[]).unwrap(), "/denied1/ls");
         assert_eq!(find("/denied/ls", Some("/b"), &["/b/ls"]).unwrap(), "/denied/ls");
     }
 
     #[test]
-    fn no_name_is_found_nowhere() {
+    fn an_empty_name_is_not_found() {
         assert_eq!(find("", Some("/denied:/b"), &["/b/"]), None);
     }
 
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn parents() {
+    fn the_parent_of_a_path_is_found() {
         assert_eq!(parent(b"/usr/bin/sysbpf-run"), b"/usr/bin");
         assert_eq!(parent(b"/bin"), b"");
         assert_eq!(parent(b"name"), b"");
@@ -126,13 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn a_library_outside_of_the_prefix_is_there_alone() {
+    fn a_library_outside_the_prefix_is_searched_only_there() {
         assert_eq!(directories("/opt", Some("/opt\n/usr/lib64\n")), ["/usr/lib64"]);
         assert_eq!(directories("/opt", Some("/usr\n/usrlocal/lib\n")), ["/usrlocal/lib"]);
     }
 
     #[test]
-    fn without_the_layout_the_default_one() {
+    fn without_a_layout_the_default_is_used() {
         for layout in [None, Some(""), Some("/usr"), Some("/usr\n"), Some("/usr\n\n")] {
             assert_eq!(directories("/opt", layout), ["/opt/lib"]);
         }

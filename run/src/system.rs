@@ -219,7 +219,7 @@ fn child_signal_waits() -> bool {
 fn take_child_signal() {
     let mut signals = MaybeUninit::uninit();
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `sigemptyset` initializes the set; the timeout is zero.
+    // SAFETY: `sigemptyset` initialises the set; the timeout is zero.
     unsafe {
         libc::sigemptyset(signals.as_mut_ptr());
         libc::sigaddset(signals.as_mut_ptr(), libc::SIGCHLD);

@@ -15,7 +15,7 @@ use crate::opts::{self, Fields, InOut, Opts, c_name, field};
 use crate::returns::to_c;
 use crate::types::{__s32, __u32, __u64, bpf_attach_type, bpf_iter_link_info};
 
-/// Compiles only if the fields of a member are those of `tcx`, because it is read as `tcx`.
+/// Compiles only if a member of the union has the layout of `tcx`, because it is read as `tcx`.
 macro_rules! same_as_tcx {
     ($member:ident) => {
         same_as_tcx!($member { relative_fd, relative_id, expected_revision });
@@ -178,7 +178,7 @@ pub struct bpf_link_create_opts__tracing_multi {
     pub cnt: __u32,
 }
 
-// SAFETY: all fields may be zero. The union is not listed, because the ends of its fields
+// SAFETY: all members may be zero. The union is not listed, because the ends within it
 // depend on the member in use.
 unsafe impl Fields for bpf_link_create_opts {
     const ENDS: &'static [usize] = &[
@@ -190,7 +190,7 @@ unsafe impl Fields for bpf_link_create_opts {
     ];
 }
 
-// SAFETY: `sz` is the first field, and the last one is the last of the longest member.
+// SAFETY: `sz` is the first member, and `KNOWN` is the end of the union's longest member.
 unsafe impl Opts for bpf_link_create_opts {
     const NAME: &'static core::ffi::CStr = c_name!(bpf_link_create_opts);
     const KNOWN: usize = MEMBER + field!(bpf_link_create_opts__uprobe_multi.path_fd).end();
@@ -325,7 +325,7 @@ unsafe fn create(head: LinkCreate<()>, opts: &InOut<bpf_link_create_opts>) -> Re
             }))
         }
         attach_type if takes_relative(attach_type) => {
-            // `netkit` and `cgroup` have the fields of `tcx`, see same_as_tcx!.
+            // `netkit` and `cgroup` have the layout of `tcx`, see same_as_tcx!.
             let given: bpf_link_create_opts__tcx = member(opts)?;
             let (relative, id_flag) = relative(given.relative_fd, given.relative_id)?;
             let head = LinkCreate { flags: head.flags | id_flag, ..head };
@@ -351,7 +351,7 @@ impl LinkCreate<()> {
     }
 }
 
-/// The union's member `M`, with fields that end after `sz` zero. The bytes after it must be zero.
+/// The union's member `M`. Those of its members that end after `sz` are zero. The bytes after it must be zero.
 fn member<M: Fields>(opts: &InOut<bpf_link_create_opts>) -> Result<M> {
     const { assert!(MEMBER + size_of::<M>() <= size_of::<bpf_link_create_opts>()) };
     if !opts.is_zero_after(MEMBER + size_of::<M>()) {

@@ -48,7 +48,7 @@ pub fn common_attrs() -> bool {
     ANSWER.get(|| call_with_null_common::<ProgLoad>() == Err(Errno(libc::EFAULT)))
 }
 
-/// The answer to a question, which is asked at most once, or once by each of several racing threads.
+/// Whether the kernel has a feature. It is probed at most once, or once by each of several racing threads.
 struct Answer(AtomicU8);
 
 impl Answer {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_asked_once_and_leaves_errno_alone() {
+    fn a_feature_is_probed_once_and_errno_is_unchanged() {
         for yes in [true, false] {
             let answer = Answer::new();
             set_errno(Errno(777));
@@ -176,13 +176,13 @@ mod tests {
                 }),
                 yes
             );
-            assert_eq!(answer.get(|| panic!("asked again")), yes);
+            assert_eq!(answer.get(|| panic!("probed again")), yes);
             assert_eq!(errno().0, 777);
         }
     }
 
     #[test]
-    fn a_probe_that_loads_says_yes_and_keeps_no_descriptor() {
+    fn a_probe_that_loads_returns_true_and_leaks_no_descriptor() {
         use crate::kernel::scripted::{fails, returns, with_answers};
         // SAFETY: opens a descriptor that the probe is to close.
         let fd = unsafe { libc::dup(0) };

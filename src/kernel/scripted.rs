@@ -57,9 +57,9 @@ pub fn fails(errno: i32) -> Answer {
 pub fn answer(cmd: bpf_cmd, attr: *mut c_void, size: usize, common: *mut CommonAttr, common_size: usize) -> c_long {
     // SAFETY: the call site passes a record and its size.
     let attr = unsafe { std::slice::from_raw_parts_mut(attr.cast::<u8>(), size) };
-    let announced = cmd & BPF_COMMON_ATTRS != 0;
-    assert_eq!(announced, common_size != 0, "common attributes go with their flag");
-    let common = announced.then(|| {
+    let has_common = cmd & BPF_COMMON_ATTRS != 0;
+    assert_eq!(has_common, common_size != 0, "common attributes go with their flag");
+    let common = has_common.then(|| {
         let len = if common.is_null() { 0 } else { common_size };
         let from = if common.is_null() { std::ptr::NonNull::dangling().as_ptr() } else { common.cast::<u8>() };
         // SAFETY: the call site passes common attributes of this size; for NULL the length is 0.

@@ -115,7 +115,7 @@ fn every_function_returns_the_negative_errno_and_sets_it() {
 }
 
 #[test]
-fn success_leaves_errno_alone() {
+fn errno_is_unchanged_on_success() {
     for (function, call, ..) in CASES {
         set_errno(Errno(777));
         with_answers([returns(3)], call);
@@ -124,11 +124,11 @@ fn success_leaves_errno_alone() {
 }
 
 #[test]
-fn null_outputs_are_refused_before_any_call() {
+fn null_outputs_are_rejected_before_any_call() {
     let (o32, o64) = (scrap::<u32>(), scrap::<u64>());
     let n = null_mut();
     // SAFETY: the pointers are NULL or valid.
-    let refused: &[&dyn Fn() -> c_int] = unsafe {
+    let rejected: &[&dyn Fn() -> c_int] = unsafe {
         &[
             &|| bpf_map_delete_batch(0, null(), n, null()),
             &|| bpf_map_lookup_batch(0, null_mut(), null_mut(), null_mut(), null_mut(), n, null()),
@@ -151,14 +151,14 @@ fn null_outputs_are_refused_before_any_call() {
             &|| bpf_task_fd_query(0, 0, 0, null_mut(), o32, o32, o32, o64, null_mut()),
         ]
     };
-    for (i, call) in refused.iter().enumerate() {
+    for (i, call) in rejected.iter().enumerate() {
         set_errno(Errno(0));
         assert_eq!((with_answers([], call).0, errno().0), (-EINVAL, EINVAL), "case {i}");
     }
 }
 
 #[test]
-fn a_value_that_is_no_success_is_passed_on_but_leaves_outputs_alone() {
+fn an_unexpected_positive_value_is_returned_and_outputs_are_unchanged() {
     let (next_id, info_len) = (&mut 5, &mut 6);
     // SAFETY: the outputs are valid.
     unsafe {
@@ -169,7 +169,7 @@ fn a_value_that_is_no_success_is_passed_on_but_leaves_outputs_alone() {
 }
 
 #[test]
-fn names_are_cut_at_fifteen_bytes_and_terminated() {
+fn names_are_truncated_to_fifteen_bytes_and_terminated() {
     for len in [0, 1, 14, 15, 16, 100] {
         let text = std::ffi::CString::new("x".repeat(len)).expect("no NUL");
         // SAFETY: terminated.
@@ -182,7 +182,7 @@ fn names_are_cut_at_fifteen_bytes_and_terminated() {
 /// Creates a map with `log_opts` on a kernel that supports common attributes. The library
 /// remembers that for the process, so one test has all cases.
 #[test]
-fn a_map_is_explained_through_shared_attributes() {
+fn a_map_log_is_sent_in_the_common_attributes() {
     let mut buf = [0; 8];
     let sz = bpf_log_opts::KNOWN;
     let mut log = bpf_log_opts { sz, buf: buf.as_mut_ptr(), size: 8, level: 2, true_size: 55 };
@@ -223,14 +223,14 @@ fn a_map_is_explained_through_shared_attributes() {
 }
 
 #[test]
-fn both_replaced_program_and_map_are_refused() {
+fn old_prog_fd_with_old_map_fd_is_rejected() {
     let opts = bpf_link_update_opts { sz: bpf_link_update_opts::KNOWN, flags: 0, old_prog_fd: 3, old_map_fd: 4 };
     // SAFETY: the pointers are NULL or valid.
     assert_eq!(with_answers([], || unsafe { bpf_link_update(3, 4, &opts) }).0, -EINVAL);
 }
 
 #[test]
-fn the_errors_of_pointers() {
+fn error_pointers_are_recognised() {
     // SAFETY: the pointers are not dereferenced.
     unsafe {
         let local = 0u8;

@@ -62,11 +62,11 @@ attach_types! {
     BPF_TRACE_FENTRY_MULTI BPF_TRACE_FEXIT_MULTI BPF_TRACE_FSESSION_MULTI
 }
 
-/// A caller's struct as bytes. Fields are set by name, at the offsets of [`opts_offsets`].
+/// A caller's struct as bytes. Members are set by name, at the offsets of [`opts_offsets`].
 #[derive(Clone)]
 struct Opts(Vec<u8>);
 
-/// The offset of a field on this machine, and its size.
+/// The offset of a member on this machine, and its size.
 fn place(field: &str) -> (usize, usize) {
     let places = opts_offsets::places(opts_offsets::BPF_LINK_CREATE_OPTS);
     let (_, offset, size) = places.into_iter().find(|(name, ..)| *name == field).expect(field);
@@ -81,7 +81,7 @@ impl Opts {
         Self(bytes)
     }
 
-    /// Sets a field.
+    /// Sets a member.
     fn with(mut self, field: &str, value: u64) -> Self {
         let (offset, size) = place(field);
         match size {
@@ -119,7 +119,7 @@ fn record(attach_type: u32, flags: u32, words: &[u64], widths: &[usize]) -> Vec<
     bytes
 }
 
-fn refused(attach_type: u32, opts: &Opts) {
+fn rejected(attach_type: u32, opts: &Opts) {
     let (result, calls) = create(5, attach_type, Some(opts), vec![]);
     assert_eq!((result, calls.len()), (-EINVAL, 0), "attach type {attach_type}");
 }
@@ -134,7 +134,7 @@ fn without_options_every_type_sends_the_head_alone() {
 }
 
 #[test]
-fn every_type_sends_the_member_that_belongs_to_it_and_takes_no_other() {
+fn every_type_sends_its_own_member_and_rejects_the_others() {
     let members = [
         (Member::PerfEvent, Opts::new().with("perf_event.bpf_cookie", 1 << 40), record_of(&[1 << 40], &[8])),
         (
@@ -193,11 +193,11 @@ fn every_type_sends_the_member_that_belongs_to_it_and_takes_no_other() {
         }
         // A byte after the end of the type's member.
         if !matches!(member_of(attach_type), Member::UprobeMulti | Member::Iter) {
-            refused(attach_type, &Opts::new().with("uprobe_multi.path_fd", 1));
+            rejected(attach_type, &Opts::new().with("uprobe_multi.path_fd", 1));
         }
         if member_of(attach_type) == Member::None {
-            refused(attach_type, &Opts::new().with("iter_info", 1));
-            refused(attach_type, &Opts::new().with("perf_event.bpf_cookie", 1));
+            rejected(attach_type, &Opts::new().with("iter_info", 1));
+            rejected(attach_type, &Opts::new().with("perf_event.bpf_cookie", 1));
         }
     }
 }
@@ -207,33 +207,33 @@ fn record_of(words: &[u64], widths: &[usize]) -> (Vec<u64>, Vec<usize>) {
 }
 
 #[test]
-fn an_id_is_sent_with_its_flag_and_not_beside_a_descriptor() {
+fn an_id_is_sent_with_its_flag_and_excludes_a_descriptor() {
     for (_, attach_type) in ATTACH_TYPES.iter().filter(|(_, value)| member_of(*value) == Member::Relative) {
         let with_id = Opts::new().with("flags", 8).with("tcx.relative_id", 6);
         assert_eq!(sent(*attach_type, &with_id), record(*attach_type, 8 | BPF_F_ID, &[6], &[4]));
-        refused(*attach_type, &with_id.with("tcx.relative_fd", 3));
+        rejected(*attach_type, &with_id.with("tcx.relative_fd", 3));
     }
 }
 
 #[test]
-fn an_iterator_is_sent_its_info() {
+fn an_iterator_sends_iter_info() {
     let opts = Opts::new().with("iter_info", 77).with("iter_info_len", 8);
     assert_eq!(sent(BPF_TRACE_ITER, &opts), record(BPF_TRACE_ITER, 0, &[77, 8], &[8, 4]));
-    refused(BPF_TRACE_ITER, &opts.clone().with("target_btf_id", 1));
-    refused(BPF_TRACE_ITER, &opts.with("perf_event.bpf_cookie", 1));
+    rejected(BPF_TRACE_ITER, &opts.clone().with("target_btf_id", 1));
+    rejected(BPF_TRACE_ITER, &opts.with("perf_event.bpf_cookie", 1));
 }
 
 #[test]
-fn a_target_type_is_sent_alone_whatever_the_attach_type() {
+fn target_btf_id_excludes_other_members_for_every_attach_type() {
     for attach_type in 0..70 {
         let opts = Opts::new().with("target_btf_id", 88);
         assert_eq!(sent(attach_type, &opts), record(attach_type, 0, &[88], &[4]));
-        refused(attach_type, &opts.with("tracing.cookie", 1));
+        rejected(attach_type, &opts.with("tracing.cookie", 1));
     }
 }
 
 #[test]
-fn a_member_cut_off_in_a_field_does_not_have_that_field() {
+fn a_member_only_partly_within_sz_is_not_sent() {
     let mut opts = Opts::new().with("tcx.relative_fd", 6).with("tcx.expected_revision", u64::MAX);
     let sz = place("tcx.expected_revision").0 + 4;
     opts.0.truncate(sz);

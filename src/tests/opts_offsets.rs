@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The offset and size of each field of each `*_opts` struct, on LP64 and on ILP32 (i386). They
+//! The offset and size of each member of each `*_opts` struct, on LP64 and on ILP32 (i386). They
 //! are taken from libbpf's headers, not from this library.
 
 /// Name, offset and size on LP64, offset and size on ILP32.
@@ -8,7 +8,7 @@ pub type Row = (&'static str, usize, usize, usize, usize);
 /// Each row's name, offset and size on this machine.
 ///
 /// On 32-bit machines that align 64-bit integers to 8 bytes, such as ARM, the offsets are
-/// computed from the sizes and the order of the fields.
+/// computed from the sizes and the order of the members.
 pub fn places(rows: &[Row]) -> Vec<(&'static str, usize, usize)> {
     const ALIGN: usize = align_of::<u64>();
     let member = |row: &Row| row.0.split_once('.').map(|(member, _)| member);

@@ -14,7 +14,7 @@ use crate::kernel::uapi::BPF_PROG_LOAD;
 use crate::opts::Opts;
 use crate::types::{bpf_attach_type, bpf_prog_type};
 
-/// `sz` excludes the padding after the last field, which Rust does not initialise.
+/// `sz` excludes the padding after the last member, which Rust does not initialise.
 fn opts() -> bpf_prog_load_opts {
     // SAFETY: integers and pointers may be zero.
     let zeroed = unsafe { std::mem::zeroed() };
@@ -54,13 +54,13 @@ fn null_opts_send_a_bare_record() {
 }
 
 #[test]
-fn eagain_is_tried_five_times_by_default() {
+fn eagain_is_retried_up_to_five_attempts_by_default() {
     let (result, sent) = load(None, (0..5).map(|_| fails(EAGAIN)).collect());
     assert_eq!((result, sent.len(), errno().0), (-EAGAIN, 5, EAGAIN));
 }
 
 #[test]
-fn eagain_is_tried_as_often_as_asked() {
+fn eagain_is_retried_up_to_the_number_of_attempts() {
     for attempts in [1, 2, 7] {
         let mut opts = bpf_prog_load_opts { attempts, ..opts() };
         let (result, sent) = load(Some(&mut opts), (0..attempts).map(|_| fails(EAGAIN)).collect());
@@ -69,7 +69,7 @@ fn eagain_is_tried_as_often_as_asked() {
 }
 
 #[test]
-fn eagain_ends_with_another_answer() {
+fn retries_end_at_another_result() {
     let (result, _) = load(None, vec![fails(EAGAIN), fails(EAGAIN), returns(9)]);
     assert_eq!(result, 9);
     let (result, _) = load(None, vec![fails(EAGAIN), fails(EACCES)]);
@@ -77,9 +77,9 @@ fn eagain_ends_with_another_answer() {
 }
 
 #[test]
-fn what_is_refused_before_any_call() {
+fn invalid_arguments_are_rejected_before_any_call() {
     let buf = &mut [0; 8];
-    let refused = [
+    let rejected = [
         bpf_prog_load_opts { attempts: -1, ..opts() },
         bpf_prog_load_opts { attempts: i32::MIN, ..opts() },
         bpf_prog_load_opts { attach_prog_fd: 3, attach_btf_obj_fd: 4, ..opts() },
@@ -87,7 +87,7 @@ fn what_is_refused_before_any_call() {
         bpf_prog_load_opts { log_buf: buf.as_mut_ptr(), ..opts() },
         bpf_prog_load_opts { sz: 3, ..opts() },
     ];
-    for mut opts in refused {
+    for mut opts in rejected {
         assert_eq!(load(Some(&mut opts), vec![]).0, -EINVAL);
         assert_eq!(errno().0, EINVAL);
     }
@@ -95,14 +95,14 @@ fn what_is_refused_before_any_call() {
 
 #[test]
 #[cfg(target_pointer_width = "64")]
-fn more_instructions_than_a_u32_holds_are_too_many() {
+fn more_instructions_than_u32_max_are_e2big() {
     // SAFETY: the pointers are NULL or valid.
     let body = || unsafe { bpf_prog_load(bpf_prog_type(1), null(), null(), null(), 1 << 32, std::ptr::null_mut()) };
     assert_eq!(with_answers([], body).0, -E2BIG);
 }
 
 #[test]
-fn both_kinds_of_attach_target_share_a_place() {
+fn attach_prog_fd_and_attach_btf_obj_fd_share_a_member() {
     for mut opts in
         [bpf_prog_load_opts { attach_prog_fd: 5, ..opts() }, bpf_prog_load_opts { attach_btf_obj_fd: 5, ..opts() }]
     {
@@ -112,7 +112,7 @@ fn both_kinds_of_attach_target_share_a_place() {
 }
 
 #[test]
-fn a_failure_with_a_log_but_no_level_is_tried_once_more_with_level_one() {
+fn a_failure_with_a_log_at_level_0_is_retried_once_at_level_1() {
     let mut buf = [0; 16];
     let mut opts = bpf_prog_load_opts { log_buf: buf.as_mut_ptr(), log_size: 16, ..opts() };
     let wrote: Answer = Box::new(|attr| {
@@ -128,7 +128,7 @@ fn a_failure_with_a_log_but_no_level_is_tried_once_more_with_level_one() {
 }
 
 #[test]
-fn a_level_sends_the_log_at_once_and_only_once() {
+fn with_a_level_the_log_is_sent_at_once_and_there_is_no_retry() {
     let mut buf = [0; 16];
     let mut opts = bpf_prog_load_opts { log_buf: buf.as_mut_ptr(), log_size: 16, log_level: 2, ..opts() };
     let (result, sent) = load(Some(&mut opts), vec![fails(EACCES)]);
@@ -150,7 +150,7 @@ fn bytes_at(address: u64, len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn records_longer_than_the_kernel_knows_are_sent_again_with_the_surplus_zeroed() {
+fn records_longer_than_the_kernels_are_sent_again_with_the_excess_zeroed() {
     let func_info: Vec<u8> = (1..=24).collect();
     let line_info: Vec<u8> = (101..=140).collect();
     let mut opts = bpf_prog_load_opts {
@@ -199,7 +199,7 @@ fn e2big_without_a_smaller_size_is_final() {
 }
 
 #[test]
-fn records_that_cannot_be_copied_leave_e2big_and_no_log_retry() {
+fn records_that_cannot_be_copied_are_e2big_without_a_log_retry() {
     let mut buf = [0; 16];
     let log = bpf_prog_load_opts { log_buf: buf.as_mut_ptr(), log_size: 16, ..opts() };
     for mut opts in [
@@ -217,7 +217,7 @@ fn records_that_cannot_be_copied_leave_e2big_and_no_log_retry() {
 }
 
 #[test]
-fn every_option_has_its_place() {
+fn every_option_is_sent_in_its_member() {
     let mut buf = [0; 4];
     let mut opts = bpf_prog_load_opts {
         expected_attach_type: bpf_attach_type(11),

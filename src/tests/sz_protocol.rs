@@ -14,9 +14,9 @@ fn callers(sz: usize, fill: u8) -> Vec<u8> {
     bytes
 }
 
-/// At every size up to that of the struct, each field of the copy is the caller's or zero, as
-/// a whole. `rows` are the fields.
-fn gives_whole_fields<T: Opts>(rows: &[Row]) {
+/// At every size up to that of the struct, each member of the copy is the caller's or zero, as
+/// a whole. `rows` are the members.
+fn gives_whole_members<T: Opts>(rows: &[Row]) {
     for sz in size_of::<usize>()..=T::KNOWN {
         let caller = callers(sz, 0xa5);
         // SAFETY: the memory has `sz` bytes.
@@ -30,8 +30,8 @@ fn gives_whole_fields<T: Opts>(rows: &[Row]) {
     }
 }
 
-/// What is rejected, with a warning: an `sz` less than a `size_t`, and a nonzero byte after the last field.
-fn refuses<T: Opts>(rows: &[Row]) {
+/// What is rejected, with a warning: an `sz` less than a `size_t`, and a nonzero byte after the last member.
+fn rejects<T: Opts>(rows: &[Row]) {
     let known =
         opts_offsets::all_places(rows, T::ENDS).iter().map(|(_, offset, size)| offset + size).max().expect("rows");
     assert_eq!(T::KNOWN, known, "{:?}", T::NAME);
@@ -62,8 +62,8 @@ macro_rules! protocol {
     ($($test:ident: $opts:ident, $rows:ident;)*) => {$(
         #[test]
         fn $test() {
-            gives_whole_fields::<$opts>(opts_offsets::$rows);
-            refuses::<$opts>(opts_offsets::$rows);
+            gives_whole_members::<$opts>(opts_offsets::$rows);
+            rejects::<$opts>(opts_offsets::$rows);
             assert_eq!($opts::NAME.to_str(), Ok(stringify!($opts)));
         }
     )*
@@ -98,8 +98,8 @@ macro_rules! without_rows {
         #[test]
         fn structs_that_libbpf_1_7_0_does_not_have() {
             $(if !WITH_ROWS.contains(&stringify!($opts)) {
-                gives_whole_fields::<$opts>(opts_offsets::NEW);
-                refuses::<$opts>(opts_offsets::NEW);
+                gives_whole_members::<$opts>(opts_offsets::NEW);
+                rejects::<$opts>(opts_offsets::NEW);
                 assert_eq!($opts::NAME.to_str(), Ok(stringify!($opts)));
             })*
             let all = [$(stringify!($opts)),*];
@@ -114,13 +114,13 @@ every_opts!(without_rows);
 #[test]
 fn link_create() {
     let (head, union) = opts_offsets::BPF_LINK_CREATE_OPTS.split_at(5);
-    gives_whole_fields::<bpf_link_create_opts>(head);
-    refuses::<bpf_link_create_opts>(opts_offsets::BPF_LINK_CREATE_OPTS);
-    assert!(union.iter().all(|row| row.0.contains('.')), "the head is five fields");
+    gives_whole_members::<bpf_link_create_opts>(head);
+    rejects::<bpf_link_create_opts>(opts_offsets::BPF_LINK_CREATE_OPTS);
+    assert!(union.iter().all(|row| row.0.contains('.')), "the head has five members");
 }
 
 #[test]
-fn null_gives_defaults_and_takes_no_outputs() {
+fn null_gives_defaults_and_discards_outputs() {
     // SAFETY: NULL is valid.
     let mut opts = unsafe { InOut::<bpf_prog_load_opts>::new(std::ptr::null_mut()) }.expect("NULL is valid");
     assert_eq!((opts.attempts, opts.log_level, opts.fd_array_cnt), (0, 0, 0));
@@ -129,7 +129,7 @@ fn null_gives_defaults_and_takes_no_outputs() {
 }
 
 #[test]
-fn outputs_are_written_only_where_all_of_the_field_is() {
+fn outputs_are_written_only_if_sz_covers_all_of_the_member() {
     let field = || -> Field<bpf_prog_load_opts, u32> { opts::field!(bpf_prog_load_opts.log_true_size) };
     for sz in size_of::<usize>()..=bpf_prog_load_opts::KNOWN {
         let mut caller = callers(sz, 0);
@@ -145,10 +145,10 @@ fn outputs_are_written_only_where_all_of_the_field_is() {
 
 /// As in libbpf: the tail of such a struct is not checked.
 #[test]
-fn a_size_that_no_object_has_counts_as_all_fields() {
+fn an_impossible_size_counts_as_all_members() {
     let mut caller = callers(size_of::<bpf_map_batch_opts>(), 1);
     caller[..size_of::<usize>()].copy_from_slice(&usize::MAX.to_ne_bytes());
-    // SAFETY: only the fields of the struct are read.
+    // SAFETY: only the members of the struct are read.
     let given = unsafe { opts::read(caller.as_ptr().cast::<bpf_map_batch_opts>()) }.expect("accepted");
     assert_eq!(given.flags, 0x0101_0101_0101_0101);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * A firewall for one cgroup: its processes may not connect to one port. The
- * program is attached to a cgroup made for the occasion, first as a link and then the
- * older way, and a child in that cgroup shows what it may do. All on loopback.
+ * program is attached to a cgroup created for this run, first with bpf_link_create() and then
+ * with bpf_prog_attach(), and a child in that cgroup tries to connect. Only loopback is used.
  *
  *     cc cgroup_connect.c $(pkg-config --cflags --libs libbpf)
  */
@@ -81,7 +81,7 @@ static int load_firewall(int verdicts, in_port_t port)
 		{ .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = BPF_REG_0, .imm = 0, .off = 2 },
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_1, .imm = 1 },
 		{ .code = BPF_STX | BPF_ATOMIC | BPF_DW, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_1, .imm = BPF_ADD },
-		/* 1 lets the connection be made, 0 refuses it with EPERM */
+		/* 1 allows the connection, 0 rejects it with EPERM */
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_6 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};

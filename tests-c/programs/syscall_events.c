@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Watches the system calls of its own process at a raw tracepoint, and hears of those
- * that are marked in a map through a ring buffer, which it maps and reads by hand.
+ * Watches the system calls of its own process at a raw tracepoint. It receives those
+ * that are marked in a map through a ring buffer, which it maps and reads itself.
  *
  *     cc syscall_events.c $(pkg-config --cflags --libs libbpf)
  */

@@ -480,7 +480,7 @@ def test_set_user_id_program_of_the_same_user_is_not_warned_of(sysbpf_run, libra
 
 # ---- --check
 
-NOTHING = "0 functions taken over"
+NOTHING = "0 functions replaced"
 
 
 def test_check_of_a_program_that_does_not_exist(sysbpf_run):
@@ -532,7 +532,7 @@ def static(work):
 
 
 def test_check_of_a_static_program(sysbpf_run, static):
-    line = f"{static}: statically linked: nothing can be taken over"
+    line = f"{static}: statically linked: nothing can be replaced"
     expect(run(sysbpf_run, "--check", static), 1, line)
 
 

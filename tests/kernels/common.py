@@ -135,7 +135,7 @@ class Count:
         self.failed += 1
 
     def news(self, what: str, reason: object) -> None:
-        """A skip in CI too: the world outside has moved on, which no change of this tree has caused."""
+        """Skipped in CI too: something outside this tree has changed, such as a package on the mirror."""
         print(f"SKIP {what}: {reason}", flush=True)
         self.skipped += 1
 
@@ -201,7 +201,7 @@ def locked(what: str, arch: str) -> Path:
 
 
 def report_drift(count: Count) -> None:
-    # That the mirror has newer packages by now is no error of this tree.
+    # That the mirror has newer packages is not an error in this tree.
     for line in sorted(drift):
         count.news("lock", line)
 

@@ -386,7 +386,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_entry_names_something_in_the_generated_table() {
+    fn every_entry_refers_to_the_generated_table() {
         assert_eq!(Table::new(&Interface::default()).err(), None);
     }
 

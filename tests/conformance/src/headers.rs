@@ -18,7 +18,7 @@ use crate::{
     reference,
 };
 
-/// Prints the bytes of structs that the macros for options have initialized.
+/// Prints the bytes of structs that the macros for opts structs have initialised.
 const OPTS_PROGRAM: &str = r#"
 static void show(const char *what, const void *bytes, size_t size)
 {

@@ -10,7 +10,7 @@ pub const COMMON: u32 = 1 << 16;
 const GIVE_UP: i64 = i64::MIN;
 /// A function that makes more system calls than this is stopped, which is part of the outcome.
 const MOST_CALLS: usize = 48;
-/// The scripted kernel returns these descriptors to feature probes, to recognize them in later calls.
+/// The scripted kernel returns these descriptors to feature probes, to recognise them in later calls.
 const PROBE_FDS: std::ops::Range<i32> = 70_000..80_000;
 
 pub mod cmd {

@@ -46,7 +46,7 @@ const ALLOW_MULTI: u32 = 2;
 
 const KEYS: u32 = 8;
 const GOOD: &[u8] = &[0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-/// Returns an uninitialized register, which the verifier rejects.
+/// Returns an uninitialised register, which the verifier rejects.
 const BAD: &[u8] = &[0xbf, 0x20, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
 
 /// The size of BTF with one type, `int`.

@@ -213,7 +213,7 @@ TEST(the_limit_is_raised_for_the_first_map_and_never_again)
 	in_child(raised_for_a_map_and_never_again);
 }
 
-TEST(no_thread_makes_its_first_map_before_the_limit_is_raised)
+TEST(no_thread_creates_its_first_map_before_the_limit_is_raised)
 {
 	NEEDS_CHARGING();
 	in_child(simultaneous_first_maps);
@@ -231,7 +231,7 @@ TEST(the_limit_is_raised_for_a_first_btf)
 	in_child(raised_for_btf);
 }
 
-TEST(the_limit_is_raised_to_what_was_asked_and_then_fixed)
+TEST(the_limit_is_raised_to_the_set_value_and_then_fixed)
 {
 	NEEDS_CHARGING();
 	in_child(raised_to_what_was_asked);
@@ -243,7 +243,7 @@ TEST(with_raising_disabled_a_tiny_limit_is_eperm)
 	in_child(never_raised_when_disabled);
 }
 
-TEST(a_kernel_that_does_not_charge_it_is_left_alone)
+TEST(the_limit_is_unchanged_if_the_kernel_does_not_charge_it)
 {
 	if (kernel_charges_the_limit())
 		skip_test("this kernel charges BPF memory to RLIMIT_MEMLOCK (covered by the other tests)");
@@ -254,12 +254,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(the_limit_is_raised_for_the_first_map_and_never_again),
-		T(no_thread_makes_its_first_map_before_the_limit_is_raised),
+		T(no_thread_creates_its_first_map_before_the_limit_is_raised),
 		T(the_limit_is_raised_for_a_first_program),
 		T(the_limit_is_raised_for_a_first_btf),
-		T(the_limit_is_raised_to_what_was_asked_and_then_fixed),
+		T(the_limit_is_raised_to_the_set_value_and_then_fixed),
 		T(with_raising_disabled_a_tiny_limit_is_eperm),
-		T(a_kernel_that_does_not_charge_it_is_left_alone),
+		T(the_limit_is_unchanged_if_the_kernel_does_not_charge_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

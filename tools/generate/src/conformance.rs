@@ -123,7 +123,7 @@ struct Layout {
     align: usize,
 }
 
-/// A member that is no struct or union itself.
+/// A member that is not a struct or union.
 struct Member {
     name: String,
     ctype: String,
@@ -183,7 +183,7 @@ impl Api {
         }
     }
 
-    /// The offset of each field, and the layout of the whole.
+    /// The offset of each member, and the layout of the whole.
     fn places(&self, aggregate: &Aggregate) -> Result<(Vec<usize>, Layout), String> {
         let mut whole = Layout { size: 0, align: 1 };
         let mut places = Vec::new();

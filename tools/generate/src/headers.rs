@@ -92,7 +92,7 @@ const END: &str = r#"
 #endif /* __LIBBPF_BPF_H */
 "#;
 
-/// The last field of a struct that ends with a union: that of the union's longest member.
+/// The last member of a struct that ends with a union: that of the union's longest member.
 const LAST_FIELDS: [(&str, &str); 1] = [("bpf_link_create_opts", "uprobe_multi.path_fd")];
 
 const STATS: &str = "LIBBPF_API int bpf_enable_stats(enum bpf_stats_type type);\n";

@@ -4,9 +4,9 @@
 //! - `src/kernel/uapi_check.rs`, at compile time, with bindgen's view of `<linux/bpf.h>`, `src/kernel/uapi.rs`;
 //! - `tests/kernels/records/src/table.rs`, when the tests run, with the BTF of a running kernel.
 //!
-//! Both are lists of names alone: of each member of a record, and of the kernel's member that it stands for. Where a
-//! member must lie comes from what it is compared with. A record is that struct of `union bpf_attr` which is called as
-//! the record is, or else the one that has all members of the record.
+//! Both list only names: those of each member of a record and of the corresponding member of the kernel's. The expected
+//! offset comes from what it is compared with. A record is compared with the struct of `union bpf_attr` with the
+//! same name as the record or, if there is none, with the one that has all members of the record.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
