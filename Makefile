@@ -154,7 +154,7 @@ stage: all ## install into the build directory, for tests and demo
 		BINDIR=$(call quote,$(call absolute,$(STAGE))/bin) MANDIR=$(call quote,$(call absolute,$(STAGE))/share/man)
 
 # ---- Generated files ------------------------------------------------------------------------
-# They are committed. CONTRIBUTING.md says what each is made from; tests/source/generated checks that they are current.
+# They are committed. CONTRIBUTING.md says what each is made from.
 
 # What `make generate` writes.
 GENERATED := abi/libsysbpf.symbols packaging/debian/libsysbpf1.symbols tests-c/noted.h src/api/fields.rs \

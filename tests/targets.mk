@@ -25,7 +25,7 @@ check: ## run every test that this machine can run, and count them
 		"headers" "tests/pytest tests/installed/test_headers.py" \
 		"builds of the library" "tests/pytest tests/installed/test_builds.py" \
 		"install, pkg-config, drop-in" "tests/pytest tests/installed/test_install.py" \
-		"generated files" tests/source/generated \
+		"generated files" "tests/pytest tests/source/test_generated.py" \
 		"C tests, shared library" "tests/source/c shared" \
 		"C tests, static library" "tests/source/c static" \
 		"every function covered" tests/source/coverage \
