@@ -31,11 +31,6 @@ def default_target():
         yield
 
 
-@pytest.fixture(scope="module")
-def work(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("builds")
-
-
 def copy_sources(directory: Path) -> None:
     """Copies what the library is built from."""
     members = re.search(r"^members = \[(.*)\]$", (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]

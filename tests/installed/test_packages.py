@@ -30,11 +30,6 @@ def default_target():
         yield
 
 
-@pytest.fixture(scope="module")
-def work(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("packages")
-
-
 # ---- The source archive
 
 

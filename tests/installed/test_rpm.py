@@ -20,11 +20,6 @@ each_package = pytest.mark.parametrize("package", PACKAGES)
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("rpm")
-
-
-@pytest.fixture(scope="module")
 def rpms(archive, work) -> dict[str, Path]:
     """The binary packages that `make rpm` builds, by name."""
     need("rpmbuild", "find-debuginfo", "eu-strip", "pkg-config")

@@ -311,12 +311,14 @@ fn longer_attribute(seen: &mut Seen) -> bool {
         return false;
     }
     let mut changed = false;
-    for (r, o) in seen.reference.events.iter_mut().zip(&seen.ours.events) {
+    let reference = seen.reference.events.iter_mut().filter(|e| !e.is_prelude());
+    for (r, o) in reference.zip(seen.ours.events.iter().filter(|e| !e.is_prelude())) {
         let (Event::Bpf { size: r_size, attr: r, .. }, Event::Bpf { size: o_size, attr: o, .. }) = (r, o) else {
             continue;
         };
-        if o.strip_prefix(&r[..]).is_some_and(|more| !more.is_empty() && more.iter().all(|&b| b == 0)) {
-            r.clone_from(o);
+        // What differs before that is left to the other rules.
+        if o.get(r.len()..).is_some_and(|more| !more.is_empty() && more.iter().all(|&b| b == 0)) {
+            r.resize(o.len(), 0);
             *r_size = *o_size;
             changed = true;
         }
