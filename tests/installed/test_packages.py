@@ -81,7 +81,7 @@ def stage(source, make_offline) -> Path:
 def test_archive_builds_offline(stage, make_offline):
     assert (stage / "lib/libsysbpf.so.1").exists()
     if not make_offline.in_a_namespace:
-        pytest.skip("a network namespace takes CAP_SYS_ADMIN; cargo was told to stay offline instead")
+        pytest.skip("a network namespace needs CAP_SYS_ADMIN; cargo was told to stay offline instead")
 
 
 def test_library_built_from_the_archive_exports_what_it_should(source, stage):
@@ -350,7 +350,7 @@ class Machine:
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         if self.process.stdout.readline() != "mounted\n":
             error = self.process.communicate()[1].strip().splitlines()
-            pytest.skip(f"an overlay file system takes CAP_SYS_ADMIN: {(error or ['no reason given'])[-1]}")
+            pytest.skip(f"an overlay file system needs CAP_SYS_ADMIN: {(error or ['no reason given'])[-1]}")
         assert self.process.stdout.readline() == "ready\n", self.process.communicate()[1]
         self.root = mountpoint / "root"
         # The same directories, as this process sees them.
