@@ -220,8 +220,8 @@ def test_linker_makes_the_shared_object(linked):
 
 
 def test_linker_exports_each_symbol_at_its_node(linked):
-    rows = [row.split() for row in succeeds("nm", "-D", "--defined-only", "--with-symbol-versions", linked).splitlines()]
-    exported = sorted(name for _, kind, name in rows if kind != "A")
+    symbols = succeeds("nm", "-D", "--defined-only", "--with-symbol-versions", linked)
+    exported = sorted(name for _, kind, name in map(str.split, symbols.splitlines()) if kind != "A")
     assert exported == sorted((ROOT / "abi/libsysbpf.symbols").read_text().splitlines())
 
 

@@ -131,7 +131,10 @@ def test_links_of_pages_lead_to_files_of_the_packages(unpacked):
 
 @pytest.mark.parametrize(
     ("file", "function", "source_file"),
-    [("%_libdir/libsysbpf.so.1", "bpf_map_freeze", "src/api/maps.rs"), ("%_bindir/sysbpf-run", "main", "run/src/lib.rs")],
+    [
+        ("%_libdir/libsysbpf.so.1", "bpf_map_freeze", "src/api/maps.rs"),
+        ("%_bindir/sysbpf-run", "main", "run/src/lib.rs"),
+    ],
     ids=["library", "sysbpf-run"],
 )
 def test_debugger_finds_lines_in_the_package_of_debug_information(unpacked, file, function, source_file):
@@ -192,7 +195,7 @@ def test_rpmlint_finds_no_error(rpms, work):
 def root(rpms, work) -> Path:
     """A directory that the packages are installed into, as if it were the root of a machine."""
     if os.getuid():
-        pytest.skip("rpm --root takes root")
+        pytest.skip("rpm --root needs root")
     directory = work / "root"
     directory.mkdir()
     succeeds("rpm", "-i", "--root", directory, "--nodeps", *rpms.values())
