@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The running kernel's own type information, /sys/kernel/btf/vmlinux. It is
- * read at the first question and kept. Type information that is malformed, or
- * of a kind unknown here, fails the test that asks.
+ * read on first use and kept. Malformed type information, or a kind that is
+ * unknown here, fails the test.
  */
 #ifndef KERNEL_BTF_H
 #define KERNEL_BTF_H
@@ -21,7 +21,7 @@ __u32 kernel_btf_id(const char *name, __u32 kind);
 /* The size of that type in bytes: of a struct, a union, an enum, an integer or a float. */
 __u32 kernel_btf_size(__u32 id);
 
-/* For what walks through types: the type of an id, the name at an offset. The test fails if there is none. */
+/* To iterate over types: the type with an id, and the name at an offset. The test fails if it does not exist. */
 const struct btf_type *kernel_btf_type(__u32 id);
 const char *kernel_btf_name(__u32 name_off);
 

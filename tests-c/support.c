@@ -21,10 +21,10 @@ static const char *test_name;
 static char called[4096], claimed[4096];
 static bool skipped;
 static int fds_before;
-/* One file for all of a program's captures of stderr. */
+/* The file to which stderr is captured. */
 static int captured = -1, saved_stderr;
 
-/* SYSBPF_TESTS='keys_are_*' in the environment: run only the test functions that match. */
+/* SYSBPF_TESTS='a_frozen_*' in the environment: run only the test functions that match. */
 __attribute__((constructor)) static void select_tests(void)
 {
 	const char *pattern = getenv("SYSBPF_TESTS");

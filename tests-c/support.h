@@ -115,7 +115,7 @@ const char *captured_stderr(void);
 /* Fails unless text is exactly one line that starts with "libbpf: ". */
 void assert_one_warning(const char *text);
 
-/* ---- asking the kernel ---- */
+/* ---- features of the kernel ---- */
 
 /* Skips the test unless the kernel knows the name, after checking that the call fails with err. */
 #define need_kernel(name, err, call) do { \

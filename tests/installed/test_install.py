@@ -601,7 +601,7 @@ def test_libbpf_whose_own_packages_are_missing_is_an_error(work):
     is_rejected(work, "install", "pkg-config: Package", f"PKG_CONFIG_LIBDIR={half}")
 
 
-def test_libbpf_that_is_not_there_is_an_error(work):
+def test_libbpf_that_does_not_exist_is_an_error(work):
     is_rejected(work, "install", "/nonexistent/libbpf.so, the libbpf to put", "LIBBPF=/nonexistent/libbpf.so")
 
 
