@@ -50,8 +50,11 @@ all: $(SOLIB) $(ALIB) $(STUB) $(OUT)/sysbpf-run ## release build: .so, .a (the h
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo; echo "variables (docs/building.md):"
+	@# Under the headings of the makefiles, such as "# ---- Building ----".
+	@awk -F ':.*## ' 'BEGIN { group = "Building" } /^# ---- / { group = $$0; gsub(/^# -+ | -+$$/, "", group) } \
+		/^[a-z0-9-]+:.*## / { if (!(group in targets)) groups[++n] = group; targets[group] = targets[group] sprintf("  make %-22s %s\n", $$1, $$2) } \
+		END { for (i = 1; i <= n; i++) print groups[i] ":\n" targets[groups[i]] }' $(MAKEFILE_LIST)
+	@echo "Variables (docs/building.md):"
 	@echo "  where to install: PREFIX LIBDIR INCLUDEDIR BINDIR MANDIR DESTDIR"
 	@echo "  how to build: CC AR OBJCOPY STRIP PKG_CONFIG LIBBPF LDFLAGS CARGO RUSTFLAGS CARGO_TARGET_DIR"
 	@echo "  for another machine: RUST_TARGET, its CC AR OBJCOPY, and CARGOFLAGS such as -Zbuild-std"
@@ -151,7 +154,7 @@ stage: all ## install into the build directory, for tests and demo
 		BINDIR=$(call quote,$(call absolute,$(STAGE))/bin) MANDIR=$(call quote,$(call absolute,$(STAGE))/share/man)
 
 # ---- Generated files ------------------------------------------------------------------------
-# They are committed. CONTRIBUTING.md says what each is made from; tests/source/generated checks that they are current.
+# They are committed. CONTRIBUTING.md says what each is made from.
 
 # What `make generate` writes.
 GENERATED := abi/libsysbpf.symbols packaging/debian/libsysbpf1.symbols tests-c/noted.h src/api/fields.rs \
@@ -223,6 +226,6 @@ release-abi: ## record in abi/released what the version in Cargo.toml is the fir
 	@$(call generate,release-abi,$(call quote,$(CURDIR)),abi/released)
 
 # ---- Testing and packaging ------------------------------------------------------------------
-# Each directory defines its own targets. The source archive does not contain all of these directories.
+# Each directory defines its own targets. The source archive leaves out some of these files: see packaging/dist.
 
 include $(wildcard tests/targets.mk tests/*/targets.mk python/targets.mk bench/targets.mk packaging/targets.mk)

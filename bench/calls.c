@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A program whose calls are counted or timed. The benchmark and tests/installed/costs build it with
- * each library. With -DBARE it makes system calls without a library; with -DBARE -DASKING it calls
+ * A program whose calls are counted or timed. The benchmark and tests/installed/test_costs.py build
+ * it with each library. With -DBARE it makes system calls without a library; with -DBARE -DASKING it calls
  * libc's uname(), and creates a map with libc's syscall().
  *
  *   calls                        does nothing

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Measuring.
 
+# ---- Testing -----------------------------------------------------------------------------------
 .PHONY: bench
 bench: ## measure calls against libbpf and the bare system call; writes docs/performance.md and its plot
 	@tools/need build conformance bench

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # The Python wheel.
 
+# ---- Releasing ---------------------------------------------------------------------------------
 .PHONY: wheel
 wheel: ## build the Python wheel, which bundles the library, in target/wheel
 	@tools/need build python

@@ -138,10 +138,13 @@ TEST(a_flow_dissector_is_attached_to_a_network_namespace)
 	int netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	__u32 ids[2], count = 2;
 
+	/* Attached to the caller's namespace, and to no other; only the query takes a descriptor. */
+	assert_fails(EINVAL, bpf_prog_attach(prog, netns, BPF_FLOW_DISSECTOR, 0));
 	assert_ok(bpf_prog_attach(prog, 0, BPF_FLOW_DISSECTOR, 0));
 	assert_ok(bpf_prog_query(netns, BPF_FLOW_DISSECTOR, 0, NULL, ids, &count));
 	assert_int_equal(count, 1);
 	assert_int_equal(ids[0], prog_id(prog));
+	assert_fails(EINVAL, bpf_prog_detach2(prog, netns, BPF_FLOW_DISSECTOR));
 	assert_ok(bpf_prog_detach2(prog, 0, BPF_FLOW_DISSECTOR));
 	assert_fails(ENOENT, bpf_prog_detach2(prog, 0, BPF_FLOW_DISSECTOR));
 	close(netns);

@@ -90,13 +90,15 @@ TEST(get_next_key_returns_every_key)
 
 TEST(a_frozen_map_cannot_be_written_from_user_space)
 {
-	COVERS(bpf_map_freeze);
+	COVERS(bpf_map_freeze, bpf_map_delete_elem, bpf_map_lookup_and_delete_elem);
 	int fd = make_map(BPF_MAP_TYPE_ARRAY, 4, 4, 1);
 	__u32 key = 0, value = 1;
 
 	assert_ok(bpf_map_update_elem(fd, &key, &value, 0));
 	assert_ok(bpf_map_freeze(fd));
 	assert_fails(EPERM, bpf_map_update_elem(fd, &key, &value, 0));
+	assert_fails(EPERM, bpf_map_delete_elem(fd, &key));
+	assert_fails(EPERM, bpf_map_lookup_and_delete_elem(fd, &key, &value));
 	assert_ok(bpf_map_lookup_elem(fd, &key, &value));
 	/* A frozen map cannot be frozen again: EBUSY, or EPERM on kernels that treat it as read-only. */
 	assert_fails_either(EBUSY, EPERM, bpf_map_freeze(fd));

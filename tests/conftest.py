@@ -7,6 +7,7 @@ Cases of one test that are skipped for the same reason share a line. The last li
 """
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
@@ -22,6 +23,12 @@ outcomes: dict[str, str] = {}
 # The skipped cases of a test, by the test and the reason.
 skips: dict[tuple[str, str], list[str]] = {}
 unread: list[str] = []
+
+
+def pytest_configure() -> None:
+    # Ends as by Ctrl-C, so that directories are removed.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")

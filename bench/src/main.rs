@@ -27,8 +27,8 @@ struct Arguments {
     /// The directory with lib/ and include/ of this library
     #[arg(long, default_value = "target/stage")]
     stage: PathBuf,
-    /// libbpf 1.7.0, with libbpf.a in the same directory
-    #[arg(long, default_value = "target/reference/root/usr/lib/libbpf.so.1.7.0")]
+    /// The libbpf that `conformance reference` builds, with libbpf.a in the same directory
+    #[arg(long, default_value = "target/reference/root/usr/lib/libbpf.so.1")]
     reference: PathBuf,
     /// The distribution's libbpf; by default the one that the compiler finds
     #[arg(long)]

@@ -347,11 +347,36 @@ impl Measured {
         let mut page = String::new();
         let out = &mut page;
         self.write(out).map_err(|e| e.to_string())?;
-        Ok(page)
+        Ok(wrapped(&page))
+    }
+
+    /// What to conclude from the page.
+    fn summary(&self, goals: &[Goal]) -> String {
+        let steady = |subject: usize| {
+            let ratios = self.steady.iter().map(|r| r.ratio(subject, BARE).median);
+            ratios.fold(0.0, f64::max)
+        };
+        let first = |subject: usize| format!("{:.1} us", self.first[0].0.spread(subject).median / 1e3);
+        format!(
+            "A steady call on a map element takes at most {:.3} times as long as the bare system call, with libbpf at most \
+             {:.3} times. The first map of a process takes {}, with libbpf {}, with the bare call {}. The shared object has \
+             {}, that of libbpf {}. Of {} goals, {} are met; the table shows which.",
+            steady(within::OURS),
+            steady(within::REFERENCE),
+            first(OURS),
+            first(REFERENCE),
+            first(BARE),
+            kib(self.stripped[0]),
+            kib(self.stripped[1]),
+            goals.len(),
+            goals.iter().filter(|g| g.met).count(),
+        )
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
+        let goals = self.goals();
         writeln!(out, "# What a call costs\n")?;
+        writeln!(out, "{}\n", self.summary(&goals))?;
         writeln!(out, "All figures, and the plot, are produced by `make bench`.\n")?;
         writeln!(out, "{}\n", machine(self.cpus))?;
         writeln!(
@@ -362,7 +387,6 @@ impl Measured {
             self.within[1..].join("; ")
         )?;
         writeln!(out, "| what | goal | measured | |\n|---|---|---|---|")?;
-        let goals = self.goals();
         for goal in &goals {
             let verdict = if goal.met { "met" } else { "**missed**" };
             writeln!(out, "| {} | {} | {} | {verdict} |", goal.what, goal.goal, goal.found)?;
@@ -508,6 +532,34 @@ fn kib(bytes: u64) -> String {
     format!("{:.1} KiB", bytes as f64 / 1024.0)
 }
 
+/// The page with lines of at most 120 columns, except those that cannot be broken: rows of tables, and the plot.
+fn wrapped(page: &str) -> String {
+    let mut out = String::new();
+    for line in page.lines() {
+        if line.starts_with(['|', '!']) {
+            out += line;
+        } else {
+            let indent = if line.starts_with("- ") { "  " } else { "" };
+            let mut column = 0;
+            for word in line.split(' ') {
+                let width = word.chars().count();
+                if column > 0 && column + 1 + width > 120 {
+                    out += "\n";
+                    out += indent;
+                    column = indent.len();
+                } else if column > 0 {
+                    out.push(' ');
+                    column += 1;
+                }
+                out += word;
+                column += width;
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
+
 /// The processor, the kernel, libc and the date, but not the name of the machine.
 fn machine(cpus: usize) -> String {
     let first_line = |program: &str, arguments: &[&str]| {
@@ -534,4 +586,16 @@ fn machine(cpus: usize) -> String {
         first_line("rustc", &["--version"]),
         first_line("date", &["-u", "+%-d %B %Y"]),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prose_is_wrapped_and_tables_are_not() {
+        let (word, row) = ("w".repeat(59), format!("| {} |", "cell | ".repeat(40)));
+        let page = format!("{word} {word} x\n\n- {word} {word}\n{row}\n");
+        assert_eq!(wrapped(&page), format!("{word} {word}\nx\n\n- {word}\n  {word}\n{row}\n"));
+    }
 }

@@ -14,12 +14,12 @@
  * a longer struct, as long as the additional members are 0. A NULL opts means all defaults.
  *
  * EFAULT (a pointer to inaccessible memory) and ENOMEM (not enough memory in the kernel) may be
- * returned by any function and are not listed for each.
+ * returned by any function. They are listed only where there is more to say.
  */
 /*
- * libbpf's headers are in /usr/include, where compilers do not warn: a program builds with
- * -pedantic -Werror although enumerators here are larger than an int, for instance. Neither
- * do they warn here, wherever this is installed.
+ * Compilers do not warn about headers in /usr/include, where libbpf's are. So a program builds
+ * with -pedantic -Werror, although some enumerators here are larger than an int. This pragma
+ * makes compilers treat this header as a system header too, wherever it is installed.
  */
 #pragma GCC system_header
 
@@ -70,10 +70,8 @@ struct bpf_prog_test_run_attr {
 /* ---- Maps: creation, single elements, batches of elements. ---- */
 
 /**
- * Log buffer for commands without log fields of their own. The kernel may write to it why it
- * rejected the call.
- *
- * Kernels without common attributes write nothing.
+ * Log buffer for commands without log members of their own. The kernel may write to it why it
+ * rejected the call. Kernels before 7.2 write nothing.
  */
 struct bpf_log_opts {
 	/** Size of this struct, for forward and backward compatibility. */
@@ -120,7 +118,7 @@ struct bpf_map_create_opts {
 	const void *excl_prog_hash;
 	/** Size of the hash, in bytes. */
 	__u32 excl_prog_hash_size;
-	/** In and out: receives the kernel's message about a rejected map; may be NULL. */
+	/** In and out: receives the kernel's message about a rejected map (Linux 7.2); may be NULL. */
 	struct bpf_log_opts *log_opts;
 	size_t :0;
 };
@@ -141,8 +139,8 @@ struct bpf_map_batch_opts {
 /**
  * Create a map.
  *
- * On a kernel before 5.11, the first map, program or BTF of a process raises its
- * RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
+ * On kernels before 5.11, the library raises RLIMIT_MEMLOCK before it creates the first map,
+ * program or BTF object of a process; see libbpf_set_memlock_rlim().
  *
  * @param map_type     `BPF_MAP_TYPE_*`
  * @param map_name     name, truncated to 15 bytes; NULL for none; not sent to kernels before 4.15
@@ -154,7 +152,6 @@ struct bpf_map_batch_opts {
  *   - EINVAL: invalid combination of type, sizes and flags; invalid opts
  *   - EPERM: the caller lacks CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
  *   - E2BIG: the sizes are too large for this type
- *   - ENOMEM: the kernel is out of memory
  *
  * Since Linux 3.18. See bpf(2), BPF_MAP_CREATE.
  */
@@ -233,6 +230,7 @@ LIBBPF_API int bpf_map_lookup_elem_flags(int fd, const void *key, void *value, _
  *   - EBADF: fd does not refer to a map
  *   - ENOENT: the key does not exist, or the queue is empty
  *   - ENOTSUPP (524) or EINVAL: not supported by this type of map
+ *   - EPERM: the map is frozen, or the descriptor is not open for reading and writing
  *
  * Since Linux 4.20 for queues and stacks, 5.14 for hashes. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_ELEM.
  */
@@ -268,6 +266,7 @@ int bpf_map_lookup_and_delete_elem_flags(int fd,
  *   - EBADF: fd does not refer to a map
  *   - ENOENT: the key does not exist
  *   - EINVAL: elements of this type of map cannot be deleted
+ *   - EPERM: the map is frozen, or the descriptor is not open for writing
  *
  * Since Linux 3.18. See bpf(2), BPF_MAP_DELETE_ELEM.
  */
@@ -295,6 +294,7 @@ LIBBPF_API int bpf_map_delete_elem_flags(int fd, const void *key, __u64 flags);
  * @return 0, or a negative error code (also in errno):
  *   - EBADF: fd does not refer to a map
  *   - ENOENT: key is the last one
+ *   - EPERM: the descriptor is not open for reading
  *
  * Since Linux 3.18. See bpf(2), BPF_MAP_GET_NEXT_KEY.
  */
@@ -306,7 +306,8 @@ LIBBPF_API int bpf_map_get_next_key(int fd, const void *key, void *next_key);
  * @param fd  the map
  * @return 0, or a negative error code (also in errno):
  *   - EBADF: fd does not refer to a map
- *   - EBUSY: the map is frozen already, or mapped for writing
+ *   - EBUSY, or EPERM on some kernels: the map is frozen already
+ *   - EBUSY: the map is mapped for writing
  *   - EPERM: the descriptor is not open for writing
  *
  * Since Linux 5.2. See bpf(2), BPF_MAP_FREEZE.
@@ -326,6 +327,7 @@ LIBBPF_API int bpf_map_freeze(int fd);
  *   - EINVAL: invalid opts, or count is NULL
  *   - ENOENT: a key does not exist
  *   - ENOTSUPP (524): not supported by this type of map
+ *   - EPERM: the map is frozen, or the descriptor is not open for writing
  *
  * Since Linux 5.6. See bpf(2), BPF_MAP_DELETE_BATCH.
  */
@@ -356,6 +358,7 @@ int bpf_map_delete_batch(int fd,
  *   - ENOENT: there are no more elements
  *   - ENOSPC: count is less than the number of elements in a hash bucket
  *   - ENOTSUPP (524): not supported by this type of map
+ *   - EPERM: the descriptor is not open for reading
  *
  * Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_BATCH.
  */
@@ -371,7 +374,8 @@ int bpf_map_lookup_batch(int fd,
 /**
  * Look up several elements and delete them.
  *
- * The parameters, the result and the way to iterate are those of bpf_map_lookup_batch().
+ * The parameters, the result and the way to iterate are those of bpf_map_lookup_batch(). EPERM is
+ * also returned if the map is frozen, or the descriptor is not open for writing.
  *
  * Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_BATCH.
  */
@@ -398,6 +402,7 @@ int bpf_map_lookup_and_delete_batch(int fd,
  *   - EINVAL: invalid opts, or count is NULL
  *   - E2BIG: the map is full
  *   - ENOTSUPP (524): not supported by this type of map
+ *   - EPERM: the map is frozen, or the descriptor is not open for writing
  *
  * Since Linux 5.6. See bpf(2), BPF_MAP_UPDATE_BATCH.
  */
@@ -533,8 +538,8 @@ struct bpf_prog_assoc_struct_ops_opts {
  * the bytes that it does not know set to zero. If it fails and opts provides a log buffer (log_buf) but no level
  * (log_level 0), it is retried once with level 1, so that log_buf explains the failure.
  *
- * On a kernel before 5.11, the first map, program or BTF of a process raises its
- * RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
+ * On kernels before 5.11, the library raises RLIMIT_MEMLOCK before it creates the first map,
+ * program or BTF object of a process; see libbpf_set_memlock_rlim().
  *
  * @param prog_type  `BPF_PROG_TYPE_*`
  * @param prog_name  name, truncated to 15 bytes; NULL for none; not sent to kernels before 4.15
@@ -603,7 +608,6 @@ LIBBPF_API int bpf_prog_test_run_opts(int prog_fd, struct bpf_test_run_opts *opt
  * @param opts       options, or NULL
  * @return number of bytes read, 0 if there is nothing to read, or a negative error code (also in errno):
  *   - EBADF: prog_fd is invalid
- *   - EFAULT: buf is invalid
  *   - ENOENT: the stream does not exist
  *   - EINVAL: invalid opts, or the kernel does not support this command
  *
@@ -662,8 +666,8 @@ struct bpf_btf_load_opts {
  * If it fails and opts provides a log buffer (log_buf) but no level (log_level 0), it is retried
  * once with level 1, so that log_buf explains the failure.
  *
- * On a kernel before 5.11, the first map, program or BTF of a process raises its
- * RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
+ * On kernels before 5.11, the library raises RLIMIT_MEMLOCK before it creates the first map,
+ * program or BTF object of a process; see libbpf_set_memlock_rlim().
  *
  * @param btf_data  the data: header, types and strings
  * @param btf_size  size of the data, in bytes
@@ -953,7 +957,7 @@ struct bpf_prog_query_opts {
  * Attach a program to a hook.
  *
  * @param prog_fd        the program
- * @param attachable_fd  the hook: a cgroup, a sockmap, a network namespace...
+ * @param attachable_fd  the hook, as for bpf_prog_attach_opts()
  * @param type           `BPF_*` attach type
  * @param flags          BPF_F_ALLOW_OVERRIDE, BPF_F_ALLOW_MULTI
  * @return 0, or a negative error code (also in errno): as bpf_prog_attach_opts()
@@ -969,7 +973,7 @@ int bpf_prog_attach(int prog_fd,
 /**
  * Detach the program from a hook that has only one.
  *
- * @param attachable_fd  the hook
+ * @param attachable_fd  the hook, as for bpf_prog_attach_opts()
  * @param type           `BPF_*` attach type
  * @return 0, or a negative error code (also in errno): as bpf_prog_detach_opts()
  *
@@ -981,7 +985,7 @@ LIBBPF_API int bpf_prog_detach(int attachable_fd, enum bpf_attach_type type);
  * Detach a program from a hook.
  *
  * @param prog_fd        the program
- * @param attachable_fd  the hook
+ * @param attachable_fd  the hook, as for bpf_prog_attach_opts()
  * @param type           `BPF_*` attach type
  * @return 0, or a negative error code (also in errno): as bpf_prog_detach_opts()
  *
@@ -993,7 +997,8 @@ LIBBPF_API int bpf_prog_detach2(int prog_fd, int attachable_fd, enum bpf_attach_
  * Attach a program to a hook, with options.
  *
  * @param prog_fd  the program
- * @param target   the hook: a cgroup, a sockmap, a network namespace; for TCX and netkit the index of a network device
+ * @param target   the hook: descriptor of a cgroup or sockmap; for TCX and netkit the index of a network device; 0 for a
+ *                 flow dissector, which is attached to the caller's network namespace
  * @param type     `BPF_*` attach type
  * @param opts     options, or NULL
  * @return 0, or a negative error code (also in errno):
@@ -1038,7 +1043,7 @@ int bpf_prog_detach_opts(int prog_fd,
  *
  * The outputs attach_flags, count and revision are also written on failure.
  *
- * @param target  the hook, as for bpf_prog_attach_opts()
+ * @param target  the hook, as for bpf_prog_attach_opts(); for a flow dissector, descriptor of a network namespace
  * @param type    `BPF_*` attach type
  * @param opts    options and outputs, or NULL
  * @return 0, or a negative error code (also in errno):
@@ -1057,7 +1062,7 @@ int bpf_prog_query_opts(int target,
 /**
  * Query the programs attached to a hook.
  *
- * @param target_fd     the hook
+ * @param target_fd     the hook, as for bpf_prog_query_opts()
  * @param type          `BPF_*` attach type
  * @param query_flags   BPF_F_QUERY_EFFECTIVE: include programs inherited from parent cgroups
  * @param attach_flags  out, also on failure: flags of the hook; may be NULL
@@ -1306,7 +1311,6 @@ LIBBPF_API int bpf_link_get_fd_by_id_opts(__u32 id, const struct bpf_get_fd_by_i
  *   - EBADF: bpf_fd is invalid
  *   - EINVAL: bpf_fd does not refer to a BPF object, or info_len is NULL
  *   - E2BIG: info is larger than the kernel's struct, and the excess bytes are not zero
- *   - EFAULT: a pointer is invalid
  *
  * Since Linux 4.13. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
  */

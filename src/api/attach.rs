@@ -41,7 +41,7 @@ pub union bpf_prog_attach_opts__replace {
 /// Attach a program to a hook.
 ///
 /// @param prog_fd        the program
-/// @param attachable_fd  the hook: a cgroup, a sockmap, a network namespace...
+/// @param attachable_fd  the hook, as for bpf_prog_attach_opts()
 /// @param type           `BPF_*` attach type
 /// @param flags          BPF_F_ALLOW_OVERRIDE, BPF_F_ALLOW_MULTI
 /// @return 0, or a negative error code (also in errno): as bpf_prog_attach_opts()
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn bpf_prog_attach(
 
 /// Detach the program from a hook that has only one.
 ///
-/// @param attachable_fd  the hook
+/// @param attachable_fd  the hook, as for bpf_prog_attach_opts()
 /// @param type           `BPF_*` attach type
 /// @return 0, or a negative error code (also in errno): as bpf_prog_detach_opts()
 ///
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn bpf_prog_detach(attachable_fd: c_int, r#type: bpf_attac
 /// Detach a program from a hook.
 ///
 /// @param prog_fd        the program
-/// @param attachable_fd  the hook
+/// @param attachable_fd  the hook, as for bpf_prog_attach_opts()
 /// @param type           `BPF_*` attach type
 /// @return 0, or a negative error code (also in errno): as bpf_prog_detach_opts()
 ///
@@ -95,7 +95,8 @@ pub unsafe extern "C" fn bpf_prog_detach2(prog_fd: c_int, attachable_fd: c_int, 
 /// Attach a program to a hook, with options.
 ///
 /// @param prog_fd  the program
-/// @param target   the hook: a cgroup, a sockmap, a network namespace; for TCX and netkit the index of a network device
+/// @param target   the hook: descriptor of a cgroup or sockmap; for TCX and netkit the index of a network device; 0 for a
+///                 flow dissector, which is attached to the caller's network namespace
 /// @param type     `BPF_*` attach type
 /// @param opts     options, or NULL
 /// @return 0, or a negative error code (also in errno):
@@ -228,7 +229,7 @@ pub union bpf_prog_query_opts__count {
 ///
 /// The outputs attach_flags, count and revision are also written on failure.
 ///
-/// @param target  the hook, as for bpf_prog_attach_opts()
+/// @param target  the hook, as for bpf_prog_attach_opts(); for a flow dissector, descriptor of a network namespace
 /// @param type    `BPF_*` attach type
 /// @param opts    options and outputs, or NULL
 /// @return 0, or a negative error code (also in errno):
@@ -270,7 +271,7 @@ pub unsafe extern "C" fn bpf_prog_query_opts(
 
 /// Query the programs attached to a hook.
 ///
-/// @param target_fd     the hook
+/// @param target_fd     the hook, as for bpf_prog_query_opts()
 /// @param type          `BPF_*` attach type
 /// @param query_flags   BPF_F_QUERY_EFFECTIVE: include programs inherited from parent cgroups
 /// @param attach_flags  out, also on failure: flags of the hook; may be NULL

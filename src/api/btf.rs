@@ -37,8 +37,8 @@ pub struct bpf_btf_load_opts {
 /// If it fails and opts provides a log buffer (log_buf) but no level (log_level 0), it is retried
 /// once with level 1, so that log_buf explains the failure.
 ///
-/// On a kernel before 5.11, the first map, program or BTF of a process raises its
-/// RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
+/// On kernels before 5.11, the library raises RLIMIT_MEMLOCK before it creates the first map,
+/// program or BTF object of a process; see libbpf_set_memlock_rlim().
 ///
 /// @param btf_data  the data: header, types and strings
 /// @param btf_size  size of the data, in bytes

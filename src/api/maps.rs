@@ -11,10 +11,8 @@ use crate::opts::{self, InOut, field};
 use crate::returns::{Out, to_c};
 use crate::types::{__s32, __u32, __u64, bpf_map_type};
 
-/// Log buffer for commands without log fields of their own. The kernel may write to it why it
-/// rejected the call.
-///
-/// Kernels without common attributes write nothing.
+/// Log buffer for commands without log members of their own. The kernel may write to it why it
+/// rejected the call. Kernels before 7.2 write nothing.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpf_log_opts {
@@ -62,14 +60,14 @@ pub struct bpf_map_create_opts {
     pub excl_prog_hash: *const c_void,
     /// Size of the hash, in bytes.
     pub excl_prog_hash_size: __u32,
-    /// In and out: receives the kernel's message about a rejected map; may be NULL.
+    /// In and out: receives the kernel's message about a rejected map (Linux 7.2); may be NULL.
     pub log_opts: *mut bpf_log_opts,
 }
 
 /// Create a map.
 ///
-/// On a kernel before 5.11, the first map, program or BTF of a process raises its
-/// RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
+/// On kernels before 5.11, the library raises RLIMIT_MEMLOCK before it creates the first map,
+/// program or BTF object of a process; see libbpf_set_memlock_rlim().
 ///
 /// @param map_type     `BPF_MAP_TYPE_*`
 /// @param map_name     name, truncated to 15 bytes; NULL for none; not sent to kernels before 4.15
@@ -81,7 +79,6 @@ pub struct bpf_map_create_opts {
 ///   - EINVAL: invalid combination of type, sizes and flags; invalid opts
 ///   - EPERM: the caller lacks CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
 ///   - E2BIG: the sizes are too large for this type
-///   - ENOMEM: the kernel is out of memory
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_CREATE.
 #[unsafe(no_mangle)]
@@ -209,6 +206,7 @@ pub unsafe extern "C" fn bpf_map_lookup_elem_flags(
 ///   - EBADF: fd does not refer to a map
 ///   - ENOENT: the key does not exist, or the queue is empty
 ///   - ENOTSUPP (524) or EINVAL: not supported by this type of map
+///   - EPERM: the map is frozen, or the descriptor is not open for reading and writing
 ///
 /// Since Linux 4.20 for queues and stacks, 5.14 for hashes. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_ELEM.
 #[unsafe(no_mangle)]
@@ -246,6 +244,7 @@ pub unsafe extern "C" fn bpf_map_lookup_and_delete_elem_flags(
 ///   - EBADF: fd does not refer to a map
 ///   - ENOENT: the key does not exist
 ///   - EINVAL: elements of this type of map cannot be deleted
+///   - EPERM: the map is frozen, or the descriptor is not open for writing
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_DELETE_ELEM.
 #[unsafe(no_mangle)]
@@ -277,6 +276,7 @@ pub unsafe extern "C" fn bpf_map_delete_elem_flags(fd: c_int, key: *const c_void
 /// @return 0, or a negative error code (also in errno):
 ///   - EBADF: fd does not refer to a map
 ///   - ENOENT: key is the last one
+///   - EPERM: the descriptor is not open for reading
 ///
 /// Since Linux 3.18. See bpf(2), BPF_MAP_GET_NEXT_KEY.
 #[unsafe(no_mangle)]
@@ -293,7 +293,8 @@ pub unsafe extern "C" fn bpf_map_get_next_key(fd: c_int, key: *const c_void, nex
 /// @param fd  the map
 /// @return 0, or a negative error code (also in errno):
 ///   - EBADF: fd does not refer to a map
-///   - EBUSY: the map is frozen already, or mapped for writing
+///   - EBUSY, or EPERM on some kernels: the map is frozen already
+///   - EBUSY: the map is mapped for writing
 ///   - EPERM: the descriptor is not open for writing
 ///
 /// Since Linux 5.2. See bpf(2), BPF_MAP_FREEZE.
@@ -326,6 +327,7 @@ pub struct bpf_map_batch_opts {
 ///   - EINVAL: invalid opts, or count is NULL
 ///   - ENOENT: a key does not exist
 ///   - ENOTSUPP (524): not supported by this type of map
+///   - EPERM: the map is frozen, or the descriptor is not open for writing
 ///
 /// Since Linux 5.6. See bpf(2), BPF_MAP_DELETE_BATCH.
 #[unsafe(no_mangle)]
@@ -360,6 +362,7 @@ pub unsafe extern "C" fn bpf_map_delete_batch(
 ///   - ENOENT: there are no more elements
 ///   - ENOSPC: count is less than the number of elements in a hash bucket
 ///   - ENOTSUPP (524): not supported by this type of map
+///   - EPERM: the descriptor is not open for reading
 ///
 /// Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_BATCH.
 #[unsafe(no_mangle)]
@@ -385,7 +388,8 @@ pub unsafe extern "C" fn bpf_map_lookup_batch(
 
 /// Look up several elements and delete them.
 ///
-/// The parameters, the result and the way to iterate are those of bpf_map_lookup_batch().
+/// The parameters, the result and the way to iterate are those of bpf_map_lookup_batch(). EPERM is
+/// also returned if the map is frozen, or the descriptor is not open for writing.
 ///
 /// Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_BATCH.
 #[unsafe(no_mangle)]
@@ -422,6 +426,7 @@ pub unsafe extern "C" fn bpf_map_lookup_and_delete_batch(
 ///   - EINVAL: invalid opts, or count is NULL
 ///   - E2BIG: the map is full
 ///   - ENOTSUPP (524): not supported by this type of map
+///   - EPERM: the map is frozen, or the descriptor is not open for writing
 ///
 /// Since Linux 5.6. See bpf(2), BPF_MAP_UPDATE_BATCH.
 #[unsafe(no_mangle)]

@@ -293,7 +293,6 @@ pub unsafe extern "C" fn bpf_link_get_fd_by_id_opts(id: __u32, opts: *const bpf_
 ///   - EBADF: bpf_fd is invalid
 ///   - EINVAL: bpf_fd does not refer to a BPF object, or info_len is NULL
 ///   - E2BIG: info is larger than the kernel's struct, and the excess bytes are not zero
-///   - EFAULT: a pointer is invalid
 ///
 /// Since Linux 4.13. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
 #[unsafe(no_mangle)]

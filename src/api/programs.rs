@@ -71,8 +71,8 @@ pub struct bpf_prog_load_opts {
 /// the bytes that it does not know set to zero. If it fails and opts provides a log buffer (log_buf) but no level
 /// (log_level 0), it is retried once with level 1, so that log_buf explains the failure.
 ///
-/// On a kernel before 5.11, the first map, program or BTF of a process raises its
-/// RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
+/// On kernels before 5.11, the library raises RLIMIT_MEMLOCK before it creates the first map,
+/// program or BTF object of a process; see libbpf_set_memlock_rlim().
 ///
 /// @param prog_type  `BPF_PROG_TYPE_*`
 /// @param prog_name  name, truncated to 15 bytes; NULL for none; not sent to kernels before 4.15
@@ -384,7 +384,6 @@ pub struct bpf_prog_stream_read_opts {
 /// @param opts       options, or NULL
 /// @return number of bytes read, 0 if there is nothing to read, or a negative error code (also in errno):
 ///   - EBADF: prog_fd is invalid
-///   - EFAULT: buf is invalid
 ///   - ENOENT: the stream does not exist
 ///   - EINVAL: invalid opts, or the kernel does not support this command
 ///

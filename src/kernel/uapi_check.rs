@@ -17,11 +17,22 @@ macro_rules! same_place {
     };
 }
 
-// Nothing follows the last of the kernel's members but a pad to 8 bytes.
+// A record ends with the last of the kernel's members that it has, or where C ends the kernel's struct.
 macro_rules! last_member {
-    ($($record:ty: $member:ident;)*) => {
-        $(const _: () = assert!(size_of::<$record>() - offset_of!($record, $member) <= 8);)*
+    ($($record:ty: $member:ident, $kernel:ty;)*) => {
+        $(const _: () = {
+            let end = offset_of!($record, $member) + size_of_result(|record: $record| record.$member);
+            assert!(
+                align_of::<u64>() != 8
+                    || size_of::<$record>() == end
+                    || size_of::<$record>() == size_of::<$kernel>() && size_of::<$record>() - end < 8
+            );
+        };)*
     };
+}
+
+const fn size_of_result<T, F>(_: fn(T) -> F) -> usize {
+    size_of::<F>()
 }
 
 same_place! {
@@ -254,30 +265,30 @@ same_place! {
 }
 
 last_member! {
-    MapCreate: excl_prog_hash_size;
-    MapGetNextKey: next_key;
-    MapFreeze: map_fd;
-    ProgLoad: keyring_id;
-    ProgTestRun: batch_size;
-    BtfGetFdById: fd_by_id_token_fd;
-    ObjGetInfoByFd: info;
-    ProgQuery: revision;
-    RawTracepointOpen: cookie;
-    BtfLoad: btf_token_fd;
-    TaskFdQuery: probe_addr;
-    LinkUpdate: old_prog_fd;
-    LinkDetach: link_fd;
-    EnableStats: type_;
-    IterCreate: flags;
-    ProgBindMap: flags;
-    TokenCreate: bpffs_fd;
-    ProgStreamRead: prog_fd;
-    ProgAssocStructOps: flags;
-    MapElem<0>: flags;
-    MapBatch<0>: flags;
-    ObjPath<0>: path_fd;
-    ProgAttachDetach<0>: expected_revision;
-    GetNextId<0>: open_flags;
-    GetFdById<0>: open_flags;
-    CommonAttr: log_true_size;
+    MapCreate: excl_prog_hash_size, bpf_attr__bindgen_ty_1;
+    MapGetNextKey: next_key, bpf_attr__bindgen_ty_2;
+    MapFreeze: map_fd, bpf_attr__bindgen_ty_2;
+    ProgLoad: keyring_id, bpf_attr__bindgen_ty_4;
+    ProgTestRun: batch_size, bpf_attr__bindgen_ty_7;
+    BtfGetFdById: fd_by_id_token_fd, bpf_attr__bindgen_ty_8;
+    ObjGetInfoByFd: info, bpf_attr__bindgen_ty_9;
+    ProgQuery: revision, bpf_attr__bindgen_ty_10;
+    RawTracepointOpen: cookie, bpf_attr__bindgen_ty_11;
+    BtfLoad: btf_token_fd, bpf_attr__bindgen_ty_12;
+    TaskFdQuery: probe_addr, bpf_attr__bindgen_ty_13;
+    LinkUpdate: old_prog_fd, bpf_attr__bindgen_ty_15;
+    LinkDetach: link_fd, bpf_attr__bindgen_ty_16;
+    EnableStats: type_, bpf_attr__bindgen_ty_17;
+    IterCreate: flags, bpf_attr__bindgen_ty_18;
+    ProgBindMap: flags, bpf_attr__bindgen_ty_19;
+    TokenCreate: bpffs_fd, bpf_attr__bindgen_ty_20;
+    ProgStreamRead: prog_fd, bpf_attr__bindgen_ty_21;
+    ProgAssocStructOps: flags, bpf_attr__bindgen_ty_22;
+    MapElem<0>: flags, bpf_attr__bindgen_ty_2;
+    MapBatch<0>: flags, bpf_attr__bindgen_ty_3;
+    ObjPath<0>: path_fd, bpf_attr__bindgen_ty_5;
+    ProgAttachDetach<0>: expected_revision, bpf_attr__bindgen_ty_6;
+    GetNextId<0>: open_flags, bpf_attr__bindgen_ty_8;
+    GetFdById<0>: open_flags, bpf_attr__bindgen_ty_8;
+    CommonAttr: log_true_size, bpf_common_attr;
 }

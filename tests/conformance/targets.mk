@@ -6,6 +6,7 @@ more_checks += "costs that are not time" "tests/pytest tests/installed/test_cost
 	"headers against libbpf 1.7.0" "tests/source/conformance headers" \
 	"symbols against libbpf 1.7.0" "tests/source/conformance symbols"
 
+# ---- Testing -----------------------------------------------------------------------------------
 CONFORMANCE = $(CARGO) run -q --locked --profile tool -p conformance --
 
 .PHONY: conformance conformance-quick
@@ -25,8 +26,9 @@ mutations: ## introduce ten small bugs, and check that the comparison detects ea
 	@tools/need build conformance
 	@tests/conformance/mutations/run
 
+# ---- Generated files ---------------------------------------------------------------------------
 .PHONY: compat
-compat: ## regenerate the tables of docs/compat.md, after make check
+compat: ## regenerate the tables of docs/compat.md, after the C tests
 	tests-c/coverage abi/libsysbpf.symbols $(TARGET)/tests-c/*/ >$(TARGET)/coverage
 	$(CONFORMANCE) differences --markdown >$(TARGET)/differences
 	tools/compat $(TARGET)/coverage $(TARGET)/differences

@@ -31,11 +31,6 @@ def default_target():
         yield
 
 
-@pytest.fixture(scope="module")
-def work(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("builds")
-
-
 def copy_sources(directory: Path) -> None:
     """Copies what the library is built from."""
     members = re.search(r"^members = \[(.*)\]$", (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
@@ -225,8 +220,8 @@ def test_linker_makes_the_shared_object(linked):
 
 
 def test_linker_exports_each_symbol_at_its_node(linked):
-    rows = [row.split() for row in succeeds("nm", "-D", "--defined-only", "--with-symbol-versions", linked).splitlines()]
-    exported = sorted(name for _, kind, name in rows if kind != "A")
+    symbols = succeeds("nm", "-D", "--defined-only", "--with-symbol-versions", linked)
+    exported = sorted(name for _, kind, name in map(str.split, symbols.splitlines()) if kind != "A")
     assert exported == sorted((ROOT / "abi/libsysbpf.symbols").read_text().splitlines())
 
 

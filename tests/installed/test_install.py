@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import CARGO, CC, MAKE, ROOT, SO, STAGE, have, need, run, succeeds, tail, version
+from harness import CARGO, CC, MAKE, ROOT, SO, STAGE, have, need, news, run, succeeds, tail, version
 
 VERSION = version()
 LINKERS = ["bfd", "gold", "lld", "mold"]
@@ -365,7 +365,6 @@ LINKS = {
     "reference": ["user", "objects", "newer"],
     "alone": ["user"],
 }
-REFERENCE_VERSION = "1.7.0"
 
 
 def numbers(text: str) -> list[int]:
@@ -429,15 +428,17 @@ def beside_reference(work):
     said = [line for line in done.stdout.splitlines() if line.startswith("SKIP")] or done.stderr.splitlines() or ["?"]
     if done.returncode != 0 or not done.stdout.startswith("/"):
         pytest.skip(f"libbpf 1.7.0 cannot be built: {said[-1].strip()}")
-    directory = Path(done.stdout.strip()).parent
+    library = Path(done.stdout.strip())
+    directory = library.parent
+    version = library.name.removeprefix("libbpf.so.")
     pc = work / "reference-pc/libbpf.pc"
     pc.parent.mkdir()
     pc.write_text(
-        f"Name: libbpf\nDescription: -\nVersion: {REFERENCE_VERSION}\nlibdir={directory}\n"
+        f"Name: libbpf\nDescription: -\nVersion: {version}\nlibdir={directory}\n"
         f'Libs: -L"{directory}" -lbpf\nCflags: -I"{directory.parent}/include"\nRequires.private: libelf zlib\n'
     )
     install("DESTDIR=", f"PREFIX={work / 'reference'}", f"PKG_CONFIG_PATH={pc.parent}")
-    return DropIn(work / "reference", REFERENCE_VERSION, [directory])
+    return DropIn(work / "reference", version, [directory])
 
 
 @pytest.fixture(scope="module")
@@ -464,7 +465,7 @@ def test_libbpf_pc_gives_the_version_that_both_libraries_have(drop_in):
     assert pkg_config(drop_in.pkgconfig, "--modversion", "libbpf") == drop_in.version
 
 
-@pytest.mark.parametrize("wanted", ["0.8", "1.1", "1.5", "1.7", "1.8"])
+@pytest.mark.parametrize("wanted", ["0.8", "1.1", "1.5", "1.7", "1.99"])
 @pytest.mark.parametrize("libbpf", LINKS)
 def test_libbpf_pc_has_at_least_what_its_version_says(drop_in, wanted):
     need("pkg-config")
@@ -531,7 +532,7 @@ def static_flags(work, beside_system):
     if done.returncode != 0:
         # Debian 13's lacks functions that it calls itself.
         undefined = next((line for line in done.stderr.splitlines() if "undefined" in line), done.stderr)
-        pytest.skip(f"no static program can use this libelf.a, with any libbpf: {undefined}")
+        news(f"no static program can use this libelf.a, with any libbpf: {undefined}")
     return shlex.split(pkg_config(beside_system.pkgconfig, "--static", "--cflags", "--libs", "libbpf"))
 
 

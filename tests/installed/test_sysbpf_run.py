@@ -653,13 +653,17 @@ def newest_node() -> str:
 
 
 OURS = newest_node()
+MAJOR, MINOR = (int(number) for number in OURS.removeprefix("LIBBPF_").split(".")[:2])
+NEWER = f"LIBBPF_{MAJOR}.{MINOR + 2}.0"
+# Newer as a number, although not as text.
+MUCH_NEWER = f"LIBBPF_{MAJOR}.{(MINOR // 10 + 1) * 10}.0"
 CALLS_LIBBPF = "int bpf_object__nothing(void); int main(void) { return bpf_object__nothing(); }\n"
 
 
 @pytest.fixture(scope="module")
 def libbpfs(work):
     """Directories that each have a libbpf.so.1, with these newest version nodes."""
-    for name, node in {"newer": "LIBBPF_1.9.0", "much-newer": "LIBBPF_1.10.0", "same": OURS}.items():
+    for name, node in {"newer": NEWER, "much-newer": MUCH_NEWER, "same": OURS}.items():
         (work / name).mkdir()
         version_script = work / name / "map"
         version_script.write_text(
@@ -681,7 +685,7 @@ def user(libbpfs):
     return compiled(libbpfs / "user", CALLS_LIBBPF, *newer_flags(libbpfs))
 
 
-def newer_warning(libbpfs: Path, directory: str = "newer", node: str = "LIBBPF_1.9.0") -> str:
+def newer_warning(libbpfs: Path, directory: str = "newer", node: str = NEWER) -> str:
     return (
         f"sysbpf-run: warning: {libbpfs}/{directory}/libbpf.so.1 has {node}, and sysbpf only {OURS}: "
         "options of bpf.h that are newer than that fail with EINVAL"
@@ -720,7 +724,7 @@ def test_newer_libbpf_that_a_library_needs_is_warned_of(sysbpf_run, libbpfs):
 
 def test_newer_libbpf_in_ld_library_path_is_warned_of(sysbpf_run, libbpfs, user):
     done = run(sysbpf_run, user, env={"LD_LIBRARY_PATH": f"{libbpfs}/much-newer"})
-    expect(done, 0, err=newer_warning(libbpfs, "much-newer", "LIBBPF_1.10.0"))
+    expect(done, 0, err=newer_warning(libbpfs, "much-newer", MUCH_NEWER))
 
 
 def test_newer_libbpf_that_is_preloaded_is_warned_of(sysbpf_run, libbpfs):

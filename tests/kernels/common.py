@@ -63,10 +63,21 @@ def fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
+# While a process is being started, a signal has to wait: the process could not be ended, because it is not known yet.
+starting = interrupted = False
+
+
+def interrupt(*_) -> None:
+    global interrupted
+    interrupted = True
+    if not starting:
+        sys.exit(1)
+
+
 def handle_signals() -> None:
     """Lets a signal end the script by way of its `finally` clauses."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(1))
+        signal.signal(number, interrupt)
 
 
 def take_lock() -> IO[str]:
@@ -85,12 +96,19 @@ def take_lock() -> IO[str]:
 
 def run(*command: str | Path, limit: float | None = None, **options) -> subprocess.CompletedProcess:
     """Runs a command in a process group of its own, which is ended after the time limit or on the way out of here."""
+    global starting
     options.setdefault("stdin", subprocess.DEVNULL)
-    process = subprocess.Popen(command, process_group=0, **options)
+    process = None
+    starting = True
     try:
+        process = subprocess.Popen(command, process_group=0, **options)
+        starting = False
+        if interrupted:
+            sys.exit(1)
         output, errors = process.communicate(timeout=limit)
     finally:
-        if process.poll() is None:
+        starting = False
+        if process and process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(5)

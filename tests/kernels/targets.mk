@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Other kernels and other architectures.
 
+# ---- Testing -----------------------------------------------------------------------------------
 .PHONY: check-kernels
 check-kernels: ## run the C tests on this kernel and on booted ones, 5.10 to 7.2
 	@tools/need build -- kernels

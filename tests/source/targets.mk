@@ -4,6 +4,7 @@
 more_checks += "the tree, its map and its files" tests/source/map \
 	"SPDX lines and white space" tests/source/style
 
+# ---- Testing -----------------------------------------------------------------------------------
 .PHONY: check-msrv
 check-msrv: ## build the workspace and run the unit tests with the oldest Rust that is supported
 	@tools/need build -- fetch

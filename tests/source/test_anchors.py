@@ -276,6 +276,18 @@ def test_unit_tests(generated) -> None:
     assert "0 failed" in succeeds(CARGO, "test", "-q", "--locked", cwd=TREE, env=ENV, timeout=1800)
 
 
+def test_unit_tests_of_the_conformance_runner(generated) -> None:
+    tested = succeeds(
+        CARGO, "test", "-q", "--locked", "--profile", "tool", "-p", "conformance", cwd=TREE, env=ENV, timeout=1800
+    )
+    assert "0 failed" in tested
+
+
+@pytest.mark.parametrize("check", ["addresses", "opts-lists"])
+def test_checks_of_the_source(built, check: str) -> None:
+    script(f"source/{check}")
+
+
 def test_the_records_for_the_kernels_compile(generated) -> None:
     succeeds(CARGO, "build", "-q", "--locked", "-p", "sysbpf-layout", "--release", cwd=TREE, env=ENV, timeout=1800)
 
@@ -292,6 +304,11 @@ def test_symbols(built) -> None:
 
 def test_headers(built) -> None:
     script("installed/headers")
+
+
+@pytest.mark.parametrize("check", ["costs", "ctypes"])
+def test_costs_and_ctypes(built, check: str) -> None:
+    script(f"installed/{check}")
 
 
 def need_c_tests() -> None:

@@ -84,7 +84,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch) -> Machine:
-    """A machine that has all that the groups build and dist take; its user is root."""
+    """A machine that has all that the groups build and dist need; its user is root."""
     monkeypatch.delenv("INSTALL_DEPS", raising=False)
     machine = Machine(tmp_path)
     for command in ("git", "xz", "cc", "objcopy", "pkg-config", "python3"):

@@ -58,10 +58,8 @@ LIBBPF_STRICT_MAP_DEFINITIONS = libbpf_strict_mode.LIBBPF_STRICT_MAP_DEFINITIONS
 
 
 class bpf_log_opts(Opts):
-    """Log buffer for commands without log fields of their own. The kernel may write to it why it
-    rejected the call.
-
-    Kernels without common attributes write nothing.
+    """Log buffer for commands without log members of their own. The kernel may write to it why it
+    rejected the call. Kernels before 7.2 write nothing.
     """
 
     _fields_ = (
@@ -142,7 +140,7 @@ class bpf_map_create_opts(Opts):
     excl_prog_hash_size: int
     """Size of the hash, in bytes."""
     log_opts: PointerMember[bpf_log_opts]
-    """In and out: receives the kernel's message about a rejected map; may be None."""
+    """In and out: receives the kernel's message about a rejected map (Linux 7.2); may be None."""
     if TYPE_CHECKING:
 
         def __init__(
@@ -997,8 +995,8 @@ _bpf_map_create = function("bpf_map_create", c_int, map_type=c_uint, map_name=c_
 def bpf_map_create(map_type: int, map_name: bytes | None, key_size: int, value_size: int, max_entries: int, opts: bpf_map_create_opts | None = None) -> int:
     """Create a map.
 
-    On a kernel before 5.11, the first map, program or BTF of a process raises its
-    RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
+    On kernels before 5.11, the library raises RLIMIT_MEMLOCK before it creates the first map,
+    program or BTF object of a process; see libbpf_set_memlock_rlim().
 
     - map_type     `BPF_MAP_TYPE_*`
     - map_name     name, truncated to 15 bytes; None for none; not sent to kernels before 4.15
@@ -1010,7 +1008,6 @@ def bpf_map_create(map_type: int, map_name: bytes | None, key_size: int, value_s
       - EINVAL: invalid combination of type, sizes and flags; invalid opts
       - EPERM: the caller lacks CAP_BPF (some types CAP_NET_ADMIN or CAP_SYS_ADMIN), or RLIMIT_MEMLOCK is reached
       - E2BIG: the sizes are too large for this type
-      - ENOMEM: the kernel is out of memory
 
     Since Linux 3.18. See bpf(2), BPF_MAP_CREATE.
     """
@@ -1092,6 +1089,7 @@ def bpf_map_lookup_and_delete_elem(fd: int, key: Memory, value: Writable) -> int
       - EBADF: fd does not refer to a map
       - ENOENT: the key does not exist, or the queue is empty
       - ENOTSUPP (524) or EINVAL: not supported by this type of map
+      - EPERM: the map is frozen, or the descriptor is not open for reading and writing
 
     Since Linux 4.20 for queues and stacks, 5.14 for hashes. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_ELEM.
     """
@@ -1128,6 +1126,7 @@ def bpf_map_delete_elem(fd: int, key: Memory) -> int:
       - EBADF: fd does not refer to a map
       - ENOENT: the key does not exist
       - EINVAL: elements of this type of map cannot be deleted
+      - EPERM: the map is frozen, or the descriptor is not open for writing
 
     Since Linux 3.18. See bpf(2), BPF_MAP_DELETE_ELEM.
     """
@@ -1163,6 +1162,7 @@ def bpf_map_get_next_key(fd: int, key: Memory, next_key: Writable) -> int:
     Returns 0; otherwise OSError:
       - EBADF: fd does not refer to a map
       - ENOENT: key is the last one
+      - EPERM: the descriptor is not open for reading
 
     Since Linux 3.18. See bpf(2), BPF_MAP_GET_NEXT_KEY.
     """
@@ -1178,7 +1178,8 @@ def bpf_map_freeze(fd: int) -> int:
     - fd  the map
     Returns 0; otherwise OSError:
       - EBADF: fd does not refer to a map
-      - EBUSY: the map is frozen already, or mapped for writing
+      - EBUSY, or EPERM on some kernels: the map is frozen already
+      - EBUSY: the map is mapped for writing
       - EPERM: the descriptor is not open for writing
 
     Since Linux 5.2. See bpf(2), BPF_MAP_FREEZE.
@@ -1202,6 +1203,7 @@ def bpf_map_delete_batch(fd: int, keys: Memory, count: Ref[c_uint32], opts: bpf_
       - EINVAL: invalid opts, or count is None
       - ENOENT: a key does not exist
       - ENOTSUPP (524): not supported by this type of map
+      - EPERM: the map is frozen, or the descriptor is not open for writing
 
     Since Linux 5.6. See bpf(2), BPF_MAP_DELETE_BATCH.
     """
@@ -1232,6 +1234,7 @@ def bpf_map_lookup_batch(fd: int, in_batch: Memory, out_batch: Writable, keys: W
       - ENOENT: there are no more elements
       - ENOSPC: count is less than the number of elements in a hash bucket
       - ENOTSUPP (524): not supported by this type of map
+      - EPERM: the descriptor is not open for reading
 
     Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_BATCH.
     """
@@ -1244,7 +1247,8 @@ _bpf_map_lookup_and_delete_batch = function("bpf_map_lookup_and_delete_batch", c
 def bpf_map_lookup_and_delete_batch(fd: int, in_batch: Memory, out_batch: Writable, keys: Writable, values: Writable, count: Ref[c_uint32], opts: bpf_map_batch_opts | None = None) -> int:
     """Look up several elements and delete them.
 
-    The parameters, the result and the way to iterate are those of bpf_map_lookup_batch().
+    The parameters, the result and the way to iterate are those of bpf_map_lookup_batch(). EPERM is
+    also returned if the map is frozen, or the descriptor is not open for writing.
 
     Since Linux 5.6. See bpf(2), BPF_MAP_LOOKUP_AND_DELETE_BATCH.
     """
@@ -1268,6 +1272,7 @@ def bpf_map_update_batch(fd: int, keys: Memory, values: Memory, count: Ref[c_uin
       - EINVAL: invalid opts, or count is None
       - E2BIG: the map is full
       - ENOTSUPP (524): not supported by this type of map
+      - EPERM: the map is frozen, or the descriptor is not open for writing
 
     Since Linux 5.6. See bpf(2), BPF_MAP_UPDATE_BATCH.
     """
@@ -1288,8 +1293,8 @@ def bpf_prog_load(prog_type: int, prog_name: bytes | None, license: bytes | None
     the bytes that it does not know set to zero. If it fails and opts provides a log buffer (log_buf) but no level
     (log_level 0), it is retried once with level 1, so that log_buf explains the failure.
 
-    On a kernel before 5.11, the first map, program or BTF of a process raises its
-    RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
+    On kernels before 5.11, the library raises RLIMIT_MEMLOCK before it creates the first map,
+    program or BTF object of a process; see libbpf_set_memlock_rlim().
 
     - prog_type  `BPF_PROG_TYPE_*`
     - prog_name  name, truncated to 15 bytes; None for none; not sent to kernels before 4.15
@@ -1361,7 +1366,6 @@ def bpf_prog_stream_read(prog_fd: int, stream_id: int, buf: Writable, buf_len: i
     - opts       options, or None
     Returns number of bytes read, 0 if there is nothing to read; otherwise OSError:
       - EBADF: prog_fd is invalid
-      - EFAULT: buf is invalid
       - ENOENT: the stream does not exist
       - EINVAL: invalid opts, or the kernel does not support this command
 
@@ -1401,8 +1405,8 @@ def bpf_btf_load(btf_data: Memory, btf_size: int, opts: bpf_btf_load_opts | None
     If it fails and opts provides a log buffer (log_buf) but no level (log_level 0), it is retried
     once with level 1, so that log_buf explains the failure.
 
-    On a kernel before 5.11, the first map, program or BTF of a process raises its
-    RLIMIT_MEMLOCK; see libbpf_set_memlock_rlim().
+    On kernels before 5.11, the library raises RLIMIT_MEMLOCK before it creates the first map,
+    program or BTF object of a process; see libbpf_set_memlock_rlim().
 
     - btf_data  the data: header, types and strings
     - btf_size  size of the data, in bytes
@@ -1510,7 +1514,7 @@ def bpf_prog_attach(prog_fd: int, attachable_fd: int, type: int, flags: int) -> 
     """Attach a program to a hook.
 
     - prog_fd        the program
-    - attachable_fd  the hook: a cgroup, a sockmap, a network namespace...
+    - attachable_fd  the hook, as for bpf_prog_attach_opts()
     - type           `BPF_*` attach type
     - flags          BPF_F_ALLOW_OVERRIDE, BPF_F_ALLOW_MULTI
     Returns 0; otherwise OSError: as bpf_prog_attach_opts()
@@ -1526,7 +1530,7 @@ _bpf_prog_detach = function("bpf_prog_detach", c_int, attachable_fd=c_int, type=
 def bpf_prog_detach(attachable_fd: int, type: int) -> int:
     """Detach the program from a hook that has only one.
 
-    - attachable_fd  the hook
+    - attachable_fd  the hook, as for bpf_prog_attach_opts()
     - type           `BPF_*` attach type
     Returns 0; otherwise OSError: as bpf_prog_detach_opts()
 
@@ -1542,7 +1546,7 @@ def bpf_prog_detach2(prog_fd: int, attachable_fd: int, type: int) -> int:
     """Detach a program from a hook.
 
     - prog_fd        the program
-    - attachable_fd  the hook
+    - attachable_fd  the hook, as for bpf_prog_attach_opts()
     - type           `BPF_*` attach type
     Returns 0; otherwise OSError: as bpf_prog_detach_opts()
 
@@ -1558,7 +1562,8 @@ def bpf_prog_attach_opts(prog_fd: int, target: int, type: int, opts: struct_bpf_
     """Attach a program to a hook, with options.
 
     - prog_fd  the program
-    - target   the hook: a cgroup, a sockmap, a network namespace; for TCX and netkit the index of a network device
+    - target   the hook: descriptor of a cgroup or sockmap; for TCX and netkit the index of a network device; 0 for a
+                    flow dissector, which is attached to the caller's network namespace
     - type     `BPF_*` attach type
     - opts     options, or None
     Returns 0; otherwise OSError:
@@ -1603,7 +1608,7 @@ def bpf_prog_query_opts(target: int, type: int, opts: struct_bpf_prog_query_opts
 
     The outputs attach_flags, count and revision are also written on failure.
 
-    - target  the hook, as for bpf_prog_attach_opts()
+    - target  the hook, as for bpf_prog_attach_opts(); for a flow dissector, descriptor of a network namespace
     - type    `BPF_*` attach type
     - opts    options and outputs, or None
     Returns 0; otherwise OSError:
@@ -1623,7 +1628,7 @@ _bpf_prog_query = function("bpf_prog_query", c_int, target_fd=c_int, type=c_uint
 def bpf_prog_query(target_fd: int, type: int, query_flags: int, attach_flags: Ref[c_uint32], prog_ids: Ref[c_uint32], prog_cnt: Ref[c_uint32]) -> int:
     """Query the programs attached to a hook.
 
-    - target_fd     the hook
+    - target_fd     the hook, as for bpf_prog_query_opts()
     - type          `BPF_*` attach type
     - query_flags   BPF_F_QUERY_EFFECTIVE: include programs inherited from parent cgroups
     - attach_flags  out, also on failure: flags of the hook; may be None
@@ -1894,7 +1899,6 @@ def bpf_obj_get_info_by_fd(bpf_fd: int, info: Writable, info_len: Ref[c_uint32])
       - EBADF: bpf_fd is invalid
       - EINVAL: bpf_fd does not refer to a BPF object, or info_len is None
       - E2BIG: info is larger than the kernel's struct, and the excess bytes are not zero
-      - EFAULT: a pointer is invalid
 
     Since Linux 4.13. See bpf(2), BPF_OBJ_GET_INFO_BY_FD.
     """

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The reference: libbpf 1.7.0, built from the source in the `libbpf-sys` package.
+//! The reference: the libbpf whose source is in the `libbpf-sys` package that Cargo.toml names.
 //!
 //! Cargo downloads and verifies the package: it is in the lock file, but is never compiled. libbpf's makefile builds the
 //! library. Nothing of it is distributed.
@@ -30,20 +30,26 @@ pub struct Reference {
 pub fn build() -> Result<Reference, String> {
     let metadata = metadata()?;
     let target = metadata["target_directory"].as_str().ok_or("cargo metadata names no target directory")?;
+    let package = metadata["packages"].as_array().and_then(|all| all.iter().find(|p| p["name"] == PACKAGE));
+    let (version, manifest) = package
+        .and_then(|p| Some((p["version"].as_str()?, p["manifest_path"].as_str()?)))
+        .ok_or(format!("cargo did not download {PACKAGE}"))?;
+    // The version of the package is that of libbpf; build metadata may follow.
+    let release = version.split_once('+').map_or(version, |(release, _)| release);
     let tree = Path::new(target).join("reference");
     let reference = Reference {
-        library: tree.join("root/usr/lib/libbpf.so.1.7.0"),
+        library: tree.join(format!("root/usr/lib/libbpf.so.{release}")),
         headers: tree.join("root/usr/include"),
         uapi: tree.join("root/uapi"),
     };
-    if tree.join("complete").exists() {
+    // It contains the version, so that another one is built from scratch.
+    let complete = tree.join("complete");
+    if fs::read_to_string(&complete).is_ok_and(|built| built == version) {
         return reference.with_interface();
     }
-    let manifest = metadata["packages"]
-        .as_array()
-        .and_then(|all| all.iter().find(|p| p["name"] == PACKAGE))
-        .and_then(|p| p["manifest_path"].as_str())
-        .ok_or(format!("cargo did not download {PACKAGE}"))?;
+    if tree.exists() {
+        fs::remove_dir_all(&tree).map_err(|e| format!("{}: {e}", tree.display()))?;
+    }
     let source = Path::new(manifest).parent().expect("a file has a parent").join("libbpf");
     fs::create_dir_all(tree.join("obj")).map_err(|e| format!("{}: {e}", tree.display()))?;
     eprintln!("conformance: building the reference, once, from the source in {PACKAGE}");
@@ -71,7 +77,7 @@ pub fn build() -> Result<Reference, String> {
     if !reference.library.exists() {
         return Err(format!("the reference was built, but {} does not exist", reference.library.display()));
     }
-    fs::write(tree.join("complete"), "").map_err(|e| format!("{}: {e}", tree.display()))?;
+    fs::write(&complete, version).map_err(|e| format!("{}: {e}", complete.display()))?;
     reference.with_interface()
 }
 

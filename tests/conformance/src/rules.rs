@@ -60,7 +60,7 @@ pub static RULES: [Rule; 8] = [
         reference: "loads throw-away programs before the first map, program or BTF of a process, to find out whether the \
                     kernel charges RLIMIT_MEMLOCK and whether it supports names; a failed probe leaves its errno behind",
         ours: "calls `uname`; only a release before 5.11 is probed",
-        reason: "two program loads cost fifty times the map they precede, and need permissions that the caller may lack",
+        reason: "two program loads take many times as long as creating the map, and need permissions that the caller may lack",
         members: &[],
         take_out: no_probes,
     },
@@ -311,12 +311,14 @@ fn longer_attribute(seen: &mut Seen) -> bool {
         return false;
     }
     let mut changed = false;
-    for (r, o) in seen.reference.events.iter_mut().zip(&seen.ours.events) {
+    let reference = seen.reference.events.iter_mut().filter(|e| !e.is_prelude());
+    for (r, o) in reference.zip(seen.ours.events.iter().filter(|e| !e.is_prelude())) {
         let (Event::Bpf { size: r_size, attr: r, .. }, Event::Bpf { size: o_size, attr: o, .. }) = (r, o) else {
             continue;
         };
-        if o.strip_prefix(&r[..]).is_some_and(|more| !more.is_empty() && more.iter().all(|&b| b == 0)) {
-            r.clone_from(o);
+        // What differs before that is left to the other rules.
+        if o.get(r.len()..).is_some_and(|more| !more.is_empty() && more.iter().all(|&b| b == 0)) {
+            r.resize(o.len(), 0);
             *r_size = *o_size;
             changed = true;
         }

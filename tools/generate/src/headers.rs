@@ -30,12 +30,12 @@ const PREAMBLE: &str = r#"/* SPDX-License-Identifier: MIT OR Apache-2.0 */
  * a longer struct, as long as the additional members are 0. A NULL opts means all defaults.
  *
  * EFAULT (a pointer to inaccessible memory) and ENOMEM (not enough memory in the kernel) may be
- * returned by any function and are not listed for each.
+ * returned by any function. They are listed only where there is more to say.
  */
 /*
- * libbpf's headers are in /usr/include, where compilers do not warn: a program builds with
- * -pedantic -Werror although enumerators here are larger than an int, for instance. Neither
- * do they warn here, wherever this is installed.
+ * Compilers do not warn about headers in /usr/include, where libbpf's are. So a program builds
+ * with -pedantic -Werror, although some enumerators here are larger than an int. This pragma
+ * makes compilers treat this header as a system header too, wherever it is installed.
  */
 #pragma GCC system_header
 

@@ -31,7 +31,8 @@ pub fn generate(root: &Path, out: &Path) -> Result<(), String> {
     let symbols = read(root, "abi/libsysbpf.symbols")?;
     let mut written = BTreeSet::new();
     fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
-    for (name, node) in symbols.lines().filter_map(|line| line.split_once("@@LIBBPF_")) {
+    for (name, node) in symbols.lines().filter_map(|line| line.split_once("@@")) {
+        let node = node.strip_prefix("LIBBPF_").ok_or_else(|| format!("{name}: {node} is not a release of libbpf"))?;
         let function = functions
             .iter()
             .find(|function| function.name == name)
@@ -321,7 +322,7 @@ impl Page<'_> {
         roff.control("SH", ["NAME"]);
         roff.text([roman(format!("{name} - {}", lower_first(&doc.summary)))]);
         roff.control("SH", ["LIBRARY"]);
-        roff.text([roman("libbpf's bpf.h in Rust ("), bold("libsysbpf"), roman(", "), bold("-lsysbpf"), roman(")")]);
+        roff.text([roman("BPF system call library ("), bold("libsysbpf"), roman(", "), bold("-lsysbpf"), roman(")")]);
         self.synopsis(&mut roff);
 
         roff.control("SH", ["DESCRIPTION"]);

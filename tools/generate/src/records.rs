@@ -43,11 +43,22 @@ macro_rules! same_place {
     };
 }
 
-// Nothing follows the last of the kernel's members but a pad to 8 bytes.
+// A record ends with the last of the kernel's members that it has, or where C ends the kernel's struct.
 macro_rules! last_member {
-    ($($record:ty: $member:ident;)*) => {
-        $(const _: () = assert!(size_of::<$record>() - offset_of!($record, $member) <= 8);)*
+    ($($record:ty: $member:ident, $kernel:ty;)*) => {
+        $(const _: () = {
+            let end = offset_of!($record, $member) + size_of_result(|record: $record| record.$member);
+            assert!(
+                align_of::<u64>() != 8
+                    || size_of::<$record>() == end
+                    || size_of::<$record>() == size_of::<$kernel>() && size_of::<$record>() - end < 8
+            );
+        };)*
     };
+}
+
+const fn size_of_result<T, F>(_: fn(T) -> F) -> usize {
+    size_of::<F>()
 }
 
 ";
@@ -60,10 +71,10 @@ const TABLE_PREAMBLE: &str = "\
 /// Writes the comparison at compile time.
 pub fn check(root: &Path, out: &Path) -> Result<(), String> {
     let (mut lines, mut last) = (Vec::new(), String::new());
-    for Compared { rust_type, of, pairs, .. } in compare(root)? {
+    for Compared { rust_type, of, ty, pairs, .. } in compare(root)? {
         // All that may follow in a LinkCreate is of the same length.
         if let Some(pair) = pairs.iter().rfind(|pair| pair.kernel.is_some()).filter(|pair| !pair.member.contains('.')) {
-            let _ = writeln!(last, "    {rust_type}: {};", pair.member);
+            let _ = writeln!(last, "    {rust_type}: {}, {ty};", pair.member);
         }
         for Pair { member, kernel } in pairs {
             let Some(Found { path, .. }) = kernel else { continue };
@@ -82,7 +93,7 @@ pub fn check(root: &Path, out: &Path) -> Result<(), String> {
 pub fn table(root: &Path, out: &Path) -> Result<(), String> {
     let mut text = format!("{TABLE_PREAMBLE}table! {{\n");
     for compared in compare(root)? {
-        let Compared { name, rust_type, of, at, pairs } = &compared;
+        let Compared { name, rust_type, of, at, pairs, .. } = &compared;
         let _ = writeln!(text, "    {name:?} = {rust_type}: {of:?}.{at:?} {{");
         for Pair { member, kernel } in pairs {
             match kernel {
@@ -255,6 +266,8 @@ struct Compared {
     /// The kernel's type, and the struct in it: its name, or a member that no other nameless one has.
     of: &'static str,
     at: String,
+    /// The type of that struct.
+    ty: String,
     pairs: Vec<Pair>,
 }
 
@@ -277,6 +290,7 @@ fn compare(root: &Path) -> Result<Vec<Compared>, String> {
             rust_type: format!("{}{parameter}", record.name),
             of: "bpf_attr",
             at,
+            ty: ty.into(),
             pairs: pairs(&kernel, ty, record, "", &format!("{member}."), "")?,
         });
     }
@@ -288,6 +302,7 @@ fn compare(root: &Path) -> Result<Vec<Compared>, String> {
                 rust_type: record.name.clone(),
                 of: "bpf_common_attr",
                 at: String::new(),
+                ty: "bpf_common_attr".into(),
                 pairs: pairs(&kernel, "bpf_common_attr", record, "", "", "")?,
             }),
             // Not sent by itself.
@@ -398,6 +413,7 @@ fn links(kernel: &Kernel, head: &Record, members: &[Record], all: &mut Vec<Compa
                 rust_type,
                 of: "bpf_attr",
                 at: outer.into(),
+                ty: ty.into(),
                 pairs: all_pairs,
             });
         }
