@@ -74,11 +74,12 @@ class Machine:
 
     def check(self, script: Path, ci: str) -> tuple[int, str]:
         """The exit status of tools/check for one check, and what it prints."""
-        return self.sh({"CI": ci}, ROOT / "tools/check", "one", script)
+        # It takes a shell command: the path may have spaces in it.
+        return self.sh({"CI": ci}, ROOT / "tools/check", "one", f"./{script.name}", cwd=script.parent)
 
-    def sh(self, env: dict[str, str], *command: str | Path) -> tuple[int, str]:
+    def sh(self, env: dict[str, str], *command: str | Path, **options) -> tuple[int, str]:
         # stdout and stderr together, in the order in which a terminal shows them.
-        done = run("sh", *command, env=env | {"PATH": str(self.bin)}, stdout=PIPE, stderr=STDOUT)
+        done = run("sh", *command, env=env | {"PATH": str(self.bin)}, stdout=PIPE, stderr=STDOUT, **options)
         return done.returncode, done.stdout
 
 
