@@ -131,7 +131,7 @@ def missing(committed, source) -> set[str]:
 
 def paths(text: str, committed: set[str]) -> set[str]:
     """What a text names of the tree: words with a slash whose first part is at the top level of the commit."""
-    words = re.findall(r"(?<![\w./-])[\w.+-]+(?:/[\w.+-]+)+", text)
+    words = re.findall(r"(?<![\w./-])[\w.+-]+(?:/[\w.+*-]+)+", text)
     return {word.rstrip(".") for word in words if word.split("/")[0] in committed}
 
 
