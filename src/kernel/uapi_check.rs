@@ -31,6 +31,7 @@ macro_rules! last_member {
     };
 }
 
+#[allow(dead_code)] // rustc 1.85 does not count a use in `const _`.
 const fn size_of_result<T, F>(_: fn(T) -> F) -> usize {
     size_of::<F>()
 }
